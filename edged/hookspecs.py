@@ -1,0 +1,22 @@
+"""The hooks that a plugin may implement (pluggy). One hook per kind of thing; it hands over frozen entries and opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from edged.backend import BackendEntry
+
+if TYPE_CHECKING:
+    from edged.config import Config
+
+PROJECT = "edged"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def edged_register_backends(config: Config) -> Iterable[BackendEntry]:  # type: ignore[empty-body]
+    """Probes the machine and names the backends that could be opened here. Must be quick and must not raise."""
