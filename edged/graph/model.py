@@ -163,7 +163,7 @@ class Node:
     op: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
-    attrs: Attrs = NO_ATTRS
+    attrs: Attrs = field(default_factory=lambda: NO_ATTRS)
     version: int = 1
     custom_code: str = ""
     options: bytes = field(default=b"", repr=False)
