@@ -1,0 +1,83 @@
+"""A program: the steps that a subgraph was lowered to, over one planned arena with packed constants.
+
+The same data serves twice: `cpu` packs it for the C extension, which runs it in one call, and the microcontroller backend
+prints it as C. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edged.graph.arrays import Array
+from edged.graph.model import Node, Tensor
+from edged_backends.catalogue import KernelRow
+from edged_backends.operands import Ref, Value
+
+
+@dataclass(slots=True)
+class KernelStep:
+    """One call of a kernel. The first `writes` operands are written, the others read."""
+
+    kernel: KernelRow
+    params: Mapping[str, int | float]
+    operands: tuple[Ref | None, ...]
+    units: int
+    scratch: int = 0
+    why: str = ""
+    where: str = ""
+    writes: int = 1
+    inplace: int | None = None
+    work: int = 0
+
+
+@dataclass(slots=True)
+class PythonStep:
+    """A node that no kernel computes: `run` gets arrays (None for an absent input) and returns arrays.
+
+    Tensors of fixed size are in the arena like any other; those known only at run time are kept as arrays beside it.
+    """
+
+    node: Node
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    refs: Mapping[Tensor, Ref]
+    run: Callable[[Sequence[Array | None]], Sequence[Array]] | None
+    why: str = ""
+
+    @property
+    def where(self) -> str:
+        return self.node.where
+
+
+@dataclass
+class Program:
+    """Steps in order, where each value lies, and what the program needs.
+
+    `offsets` gives the byte offset of every ARENA value. `constants` are the blocks that CONSTANT values index. `lower_bound` is
+    the least arena any placement could have (the largest sum of values alive at once).
+    """
+
+    steps: Sequence[KernelStep | PythonStep]
+    offsets: Mapping[Value, int]
+    constants: Sequence[Array]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    variables: Mapping[Tensor, Ref]
+    arena_bytes: int
+    variable_bytes: int
+    lower_bound: int
+    boxed: frozenset[Tensor] = field(default_factory=frozenset)
+
+    @property
+    def constant_bytes(self) -> int:
+        return sum(block.nbytes for block in self.constants)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The largest scratch of any step, per thread."""
+        return max((s.scratch for s in self.steps if isinstance(s, KernelStep)), default=0)
+
+    @property
+    def fallbacks(self) -> Sequence[PythonStep]:
+        return [s for s in self.steps if isinstance(s, PythonStep)]
