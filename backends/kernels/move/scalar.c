@@ -1,0 +1,67 @@
+/* Strided copies and fills: what concat, split, pad, transpose, slices, tile, space/batch/depth and reverse come down to. */
+#include "../abi.h"
+#include "../params.h"
+
+#include <string.h>
+
+/* memcpy with a constant size is one load and one store, whatever the alignment. */
+#define RUN(bytes)                                                                                                              \
+    for (int32_t i = 0; i < n; i++, to += d, from += s) {                                                                        \
+        memcpy(to, from, bytes);                                                                                                 \
+    }                                                                                                                            \
+    break
+
+static void run(char *to, const char *from, int32_t n, int32_t d, int32_t s, int32_t size) {
+    if (d == size && s == size) {
+        memcpy(to, from, (size_t)n * (size_t)size);
+        return;
+    }
+    switch (size) {
+    case 1:
+        RUN(1);
+    case 2:
+        RUN(2);
+    case 4:
+        RUN(4);
+    case 8:
+        RUN(8);
+    default:
+        RUN(16);
+    }
+}
+
+static void plane(const edged_move_params *p, char *to, const char *from) {
+    for (int32_t i = 0; i < p->n3; i++) {
+        for (int32_t j = 0; j < p->n4; j++) {
+            run(to + i * p->d3 + j * p->d4, from + i * p->s3 + j * p->s4, p->n5, p->d5, p->s5, p->size);
+        }
+    }
+}
+
+void move_scalar(const void *params, void *const *operands, const edged_task *task) {
+    const edged_move_params *p = params;
+    char *to = (char *)operands[0] + p->target;
+    const char *from = (const char *)operands[1] + p->source;
+    for (uint32_t i = task->begin; i < task->end; i++) {
+        for (int32_t j = 0; j < p->n1; j++) {
+            for (int32_t k = 0; k < p->n2; k++) {
+                plane(p, to + (ptrdiff_t)i * p->d0 + (ptrdiff_t)j * p->d1 + (ptrdiff_t)k * p->d2,
+                      from + (ptrdiff_t)i * p->s0 + (ptrdiff_t)j * p->s1 + (ptrdiff_t)k * p->s2);
+            }
+        }
+    }
+}
+
+void fill_scalar(const void *params, void *const *operands, const edged_task *task) {
+    const edged_fill_params *p = params;
+    const size_t size = (size_t)p->size;
+    char *to = (char *)operands[0] + task->begin * size;
+    const size_t n = task->end - task->begin;
+    if (size == 1) {
+        memset(to, *(const unsigned char *)operands[1], n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(to + i * size, operands[1], size);
+    }
+}
