@@ -1,8 +1,9 @@
-"""A bounded, zero-copy cursor over a flatbuffer. Knows no schema; every position is checked before it is read.
+"""A bounded, zero-copy cursor over a flatbuffer: knows no schema; each position is checked before it is read.
 
-Hostile bytes: vectors and tables may be aliased, so that a small file describes something huge. Two budgets stop that:
-`read` counts file bytes walked over (a file in which nothing is shared needs at most its size), `hold` the bytes that
-the decoded Python objects are expected to keep. Errors are ModelErrors that name the byte; the caller adds the where.
+Hostile bytes: vectors and tables may be aliased, so that a small file describes something huge. Two budgets
+stop that: `read` counts file bytes walked over (a file in which nothing is shared needs at most its size),
+`hold` the bytes that the decoded Python objects are expected to keep. Errors are ModelErrors that name the
+byte; the caller adds what was being read.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Table:
         return self.buffer.table(self.buffer.follow(place)) if place else None
 
     def vector(self, slot: int, width: int) -> tuple[int, int]:
-        """Position of the first element and count of a vector of elements of `width` bytes; (0, 0) when absent."""
+        """Position of the first element and count of a vector of `width`-byte elements; (0, 0): absent."""
         place = self.place(slot)
         if not place:
             return 0, 0

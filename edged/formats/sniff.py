@@ -23,7 +23,7 @@ def _text(head: bytes) -> bool:
 
 _KINDS: tuple[tuple[Looks, str, str], ...] = (
     (lambda head: not head, "an empty file", ""),
-    (_starts(b"version https://git-lfs"), "a git-lfs pointer, not the model itself", "fetch it with `git lfs pull`"),
+    (_starts(b"version https://git-lfs"), "a git-lfs pointer, not the model itself", "run `git lfs pull`"),
     (_identifier(b"TFL3"), "a TFLite model", ""),
     (_identifier(b"TFL"), "a TFLite model of an old schema", "convert it again with a current converter"),
     (_identifier(b"MSL"), "a MindSpore Lite model (.ms)", ""),

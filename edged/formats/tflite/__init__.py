@@ -1,7 +1,7 @@
-"""TFLite flatbuffers (schema version 3) <-> Model. Pure: bytes in, bytes out; constants stay views of the bytes given.
+"""TFLite flatbuffers (schema 3) <-> Model. Pure: bytes in, bytes out; constants stay views of the input.
 
-`read` refuses, with one ModelError that says what is wrong and where, whatever is no whole .tflite; what a legal graph
-is beyond that is `edged.graph.verify`'s business.
+`read` refuses, with one ModelError that says what is wrong and where, whatever is no whole .tflite; what a
+legal graph is beyond that is `edged.graph.verify`'s business.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Writes a flatbuffer front to back: every object before the ones it points to. Knows no schema.
 
-A table is {slot: cell}; a cell is a scalar or a child object. The order of the bytes depends on the objects alone,
-so the same objects give the same file. Format: flatbuffers.dev/internals (tables, vtables, vectors, strings).
+A table is {slot: cell}; a cell is a scalar or a child object. The order of the bytes depends on the objects
+alone: the same objects give the same file. Format: flatbuffers.dev/internals (tables, vtables, vectors,
+strings).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def topological(operators: Sequence[Edges], tensors: int) -> Sequence[int]:
     for index, (_, outputs) in enumerate(operators):
         for tensor in outputs:
             if writer[tensor] >= 0:
-                raise ModelError(f"tensor {tensor} is written by operator {writer[tensor]} and operator {index}")
+                raise ModelError(f"tensor {tensor} is written by operators {writer[tensor]} and {index}")
             writer[tensor] = index
     for index, (inputs, _) in enumerate(operators):
         sorted_already = sorted_already and all(tensor < 0 or writer[tensor] < index for tensor in inputs)

@@ -25,8 +25,9 @@ _NAME_COST = 300
 def read(data: bytes | bytearray | memoryview | mmap, *, name: str = "") -> Model:
     """The model in a .tflite file; its constants are views of `data`, which must outlive it.
 
-    `name` (the file's) opens every error message. ModelError when the bytes are no whole .tflite file of version 3, and
-    UnsupportedError when they ask for what edged cannot represent (float8, weights in another file).
+    `name` (the file's) opens every error message. ModelError when the bytes are no whole .tflite file of
+    version 3, UnsupportedError when they ask for what edged cannot represent (float8, weights in another
+    file).
     """
     view = memoryview(data).toreadonly().cast("B")
     source: Source | None = None
@@ -82,7 +83,8 @@ def _signature(source: Source, index: int, table: Table, tensors: list[list[Tens
     graph = table.number(4, "I")
     if graph >= len(tensors):
         raise ModelError(f"subgraph {graph} out of range (the file has {len(tensors)})")
-    inputs, outputs = (_tensor_map(table, slot, side, tensors[graph]) for slot, side in ((0, "input"), (1, "output")))
+    inputs = _tensor_map(table, 0, "input", tensors[graph])
+    outputs = _tensor_map(table, 1, "output", tensors[graph])
     return Signature(table.text(2), graph, inputs, outputs)
 
 
@@ -91,7 +93,7 @@ def _tensor_map(table: Table, slot: int, side: str, tensors: list[Tensor]) -> Ma
     for entry in table.tables(slot, _NAME_COST):
         name, index = entry.text(0), entry.number(1, "I")
         if index >= len(tensors):
-            raise ModelError(f"{side} {name!r}: tensor {index} out of range (the subgraph has {len(tensors)})")
+            raise ModelError(f"{side} {name!r} out of range: tensor {index} of {len(tensors)}")
         if name in found:
             raise ModelError(f"{side} {name!r} is named twice")
         found[name] = tensors[index]

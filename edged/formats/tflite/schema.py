@@ -1,6 +1,6 @@
 """Tables of the TFLite schema (version 3): element types, enums, and the option fields of every operator.
 
-Only facts of LiteRT's schema.fbs stand here; `reader` and `writer` walk them. The texts are parsed on first use.
+Only facts of LiteRT's schema.fbs stand here; reader and writer walk them. The texts are parsed on first use.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ _SCALARS = {"bool": "?", "byte": "b", "ubyte": "B", "int": "i", "uint": "I", "lo
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of an options table. `code` is its struct letter ("s": a string); `enum` its names, if any."""
+    """One field of an options table. `code` is its struct letter, "s" for a string; `enum` its names."""
 
     name: str
     slot: int

@@ -1,4 +1,4 @@
-"""What the readers of one file share: its root table, its buffers, and the place that an error message names."""
+"""What the readers of one file share: its root table, its buffers, and the place an error message names."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class _Operator:
 
 
 def read_graph(source: Source, index: int, table: Table) -> tuple[Graph, list[Tensor]]:
-    """The graph, and the tensors of the subgraph in the file's order. `index` is the subgraph's place in the file."""
+    """The graph of the file's subgraph `index`, and its tensors in the file's order."""
     prefix: tuple[object, ...] = ("subgraph", index) if index else ()
     source.at(*prefix or ("model",))
     _, count = table.vector(0, 4)
@@ -102,8 +102,8 @@ def _custom_options(source: Source, table: Table) -> bytes:
 def _attrs(source: Source, op: str, table: Table) -> Attrs:
     """Every attribute of the op's options table.
 
-    A table of another type than the op's counts as absent, as it does in LiteRT. Where it is absent LiteRT leaves the
-    parameters zeroed; that shows in flags whose default is true.
+    A table of another type than the op's counts as absent, as it does in LiteRT. Where it is absent LiteRT
+    leaves the parameters zeroed; that shows in flags whose default is true.
     """
     row = options().get(op)
     if row is None or not row.fields:

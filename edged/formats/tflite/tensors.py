@@ -1,4 +1,4 @@
-"""The tensors of one subgraph: dtypes, shapes, quantisation, sparsity, and the views of their constant bytes."""
+"""The tensors of one subgraph: dtypes, shapes, quantisation, sparsity, and views of their constant bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _tensor(source: Source, table: Table, name: str, quantization: Table | None,
     if not 0 <= code < len(DTYPES):
         raise UnsupportedError(f"element type {code} is not known here")
     if table.number(10, "I"):
-        raise UnsupportedError("its data lies in another file", remedy="convert the model with its weights inside")
+        raise UnsupportedError("its data lies in another file", remedy="convert it with its weights inside")
     shape: Shape = table.numbers(0, "i")
     signature: Shape = table.numbers(7, "i")
     variable = table.number(5, "?", False)
@@ -65,7 +65,7 @@ def _tensor(source: Source, table: Table, name: str, quantization: Table | None,
 
 
 def _affine(table: Table, shape: Shape) -> Quantization | None:
-    """Scales and zero points. The axis of a single scale is free (files carry any number there); it becomes 0."""
+    """Scales and zero points. The axis of a single scale may be anything in a file; if so it becomes 0."""
     scales = table.numbers(2, "f")
     if not scales:
         return None
@@ -90,7 +90,7 @@ def _blockwise(table: Table, tensors: list[Tensor], blockwise: Set[int]) -> Quan
     scales, zero_points = details.number(0, "i"), details.number(1, "i")
     for what, index in (("scales", scales), ("zero points", zero_points)):
         if index >= len(tensors) or index < (0 if what == "scales" else -1) or index in blockwise:
-            raise ModelError(f"{what} of the blockwise quantisation: tensor {index} is out of range or blockwise itself")
+            raise ModelError(f"blockwise {what}: tensor {index} is out of range, or blockwise itself")
     points = tensors[zero_points] if zero_points > 0 else None
     return Quantization((), (), axis, details.number(2, "i"), tensors[scales], points)
 
@@ -130,5 +130,3 @@ class _Names:
             found = f"{name}#{self._next[name]}"
         self._taken.add(found)
         return found
-
-

@@ -1,7 +1,7 @@
 """Model -> a .tflite file (schema version 3). The same model gives the same bytes.
 
-Constants lie on multiples of 16 bytes, as LiteRT wants them; one buffer for all tensors that share a view. Slots of
-tables are numbered as in LiteRT's schema.fbs.
+Constants lie on multiples of 16 bytes, as LiteRT wants them; one buffer for all tensors that share a view.
+Slots of tables are numbered as in LiteRT's schema.fbs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _BLOCKWISE = 2
 
 
 def write(model: Model, *, inline_limit: int = INLINE_LIMIT) -> bytes:
-    """The bytes of a .tflite file. ModelError for an op, an attribute or a dtype that the format cannot hold."""
+    """The bytes of a .tflite file. ModelError for an op or an attribute that the format cannot hold."""
     return _Writer(model, inline_limit).write()
 
 
 def write_graph(graph: Graph, model: Model | None = None) -> bytes:
     """A .tflite file whose main graph is `graph`, for instance an extracted subgraph.
 
-    `model` gives the graphs that its nodes call by index (IF, WHILE, CALL_ONCE ...); they go into the file too.
+    `model` gives the graphs that its nodes call by index (IF, WHILE, CALL_ONCE ...); they go in too.
     """
     return write(with_called_graphs(graph, model))
 
@@ -49,9 +49,7 @@ class _Writer:
 
     def write(self) -> bytes:
         graphs = Vector([self._graph(i, graph) for i, graph in enumerate(self.model.graphs)])
-        metadata = Vector([
-            Table({0: Text(name), 1: Scalar("I", self._buffer(data))}) for name, data in self.model.metadata.items()
-        ])  # fmt: skip
+        metadata = Vector([self._metadata(name, data) for name, data in self.model.metadata.items()])
         outlying = sum(map(len, self.buffers)) > self._inline_limit
         buffers = [_buffer_table(data, outlying) for data in self.buffers]
         cells: dict[int, Scalar | Object] = {
@@ -125,6 +123,9 @@ class _Writer:
             self.buffers.append(data)
         return index
 
+    def _metadata(self, name: str, data: memoryview) -> Table:
+        return Table({0: Text(name), 1: Scalar("I", self._buffer(data))})
+
     def _signature(self, signature: Signature) -> Table:
         where = {tensor: i for i, tensor in enumerate(self._tensors[signature.graph])}
         maps = [
@@ -168,7 +169,7 @@ def _buffer_table(data: memoryview | bytes, outlying: bool) -> Table:
 
 
 def _append(emitter: Emitter, tables: list[Table], buffers: list[memoryview | bytes]) -> None:
-    """Puts the buffers behind the flatbuffer and writes their places into the tables (the first buffer stays empty)."""
+    """Puts the buffers behind the flatbuffer and their places into the tables (the first stays empty)."""
     for table, data in zip(tables[1:], buffers[1:], strict=True):
         emitter.pad(16)
         emitter.patch(table, 1, len(emitter.out))
