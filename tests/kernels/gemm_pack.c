@@ -1,0 +1,59 @@
+/* Packing of weights for the check program and the bench. */
+#include "gemm_pack.h"
+
+#include <string.h>
+
+int32_t gemm_activation_bias(const edged_kernel_row *row) {
+    return (row->arch & ARCH_VNNI) && !(row->arch & ARCH_AMX) ? 128 : 0;
+}
+
+static int32_t blocks_of(const gemm_shape *s, const edged_kernel_row *row) { return (s->channels + row->nr - 1) / row->nr; }
+
+static int32_t groups_of(const gemm_shape *s, const edged_kernel_row *row) { return (s->length + row->kr - 1) / row->kr; }
+
+int32_t gemm_padded_channels(const gemm_shape *s, const edged_kernel_row *row) { return blocks_of(s, row) * row->nr; }
+
+int64_t gemm_packed_elements(const gemm_shape *s, const edged_kernel_row *row) {
+    const int32_t extra = s->weight_zero != 0 && row->nr > 1 ? 1 : 0;
+    return (int64_t)(blocks_of(s, row) + extra) * s->segments * groups_of(s, row) * row->nr * row->kr;
+}
+
+/* Index into the plain weights of one packed element, or -1 for padding. */
+static int64_t source(const gemm_shape *s, const edged_kernel_row *row, int64_t index, int64_t *depth) {
+    const int64_t kr = row->kr, nr = row->nr, groups = groups_of(s, row);
+    const int64_t k_in = index % kr, n_in = index / kr % nr, group = index / (kr * nr) % groups;
+    const int64_t segment = index / (kr * nr * groups) % s->segments, block = index / (kr * nr * groups * s->segments);
+    const int64_t within = group * kr + k_in, channel = block * nr + n_in;
+    *depth = within < s->length ? segment * s->length + within : -1;
+    return *depth < 0 || channel >= s->channels ? -1 : channel * s->segments * s->length + *depth;
+}
+
+void gemm_pack_s8(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int8_t *packed) {
+    const int64_t total = gemm_packed_elements(s, row);
+    const int64_t ones = (int64_t)blocks_of(s, row) * s->segments * groups_of(s, row) * row->nr * row->kr;
+    for (int64_t i = 0; i < total; i++) {
+        int64_t depth;
+        const int64_t from = source(s, row, i, &depth);
+        packed[i] = (int8_t)(i >= ones ? depth >= 0 : from >= 0 ? plain[from] : 0);
+    }
+}
+
+void gemm_pack_f32(const gemm_shape *s, const edged_kernel_row *row, const float *plain, float *packed) {
+    const int64_t total = gemm_packed_elements(s, row);
+    for (int64_t i = 0; i < total; i++) {
+        int64_t depth;
+        const int64_t from = source(s, row, i, &depth);
+        packed[i] = from >= 0 ? plain[from] : 0.0f;
+    }
+}
+
+void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero, const int32_t *bias, int32_t *folded) {
+    const int64_t depth = (int64_t)s->segments * s->length;
+    const int32_t padded = gemm_padded_channels(s, row);
+    memset(folded, 0, (size_t)padded * sizeof *folded);
+    for (int32_t n = 0; n < s->channels; n++) {
+        uint32_t sum = 0;
+        for (int64_t k = 0; k < depth; k++) sum += (uint32_t)(plain[n * depth + k] - s->weight_zero);
+        folded[n] = (int32_t)((uint32_t)bias[n] - (uint32_t)(input_zero + gemm_activation_bias(row)) * sum);
+    }
+}
