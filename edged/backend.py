@@ -35,20 +35,26 @@ def no(reason: str) -> Support:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Time and traffic of one run of a subgraph. `measured` values replace estimates."""
+    """Time of one run of a subgraph, without moving tensors to and from the device. `measured` values replace estimates."""
 
     microseconds: float
-    bytes_in: int = 0
-    bytes_out: int = 0
     measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What it takes to move one tensor from host memory to the device or back: fixed_us + bytes / bytes_per_us."""
+
+    fixed_us: float = 0.0
+    bytes_per_us: float = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
 class Subgraph:
     """Nodes that one device is to run, as a graph whose inputs and outputs are the tensors that cross its border.
 
-    `model` is where control-flow nodes find the graphs that they call. `key` names it stably across restarts (digest of the model, first and
-    last node), for stores of measurements and compiled programs.
+    `model` is where control-flow nodes find the graphs that they call. `key` names it stably across restarts, for stores of
+    compiled programs; "" when nobody gave it one.
     """
 
     graph: Graph
@@ -93,6 +99,13 @@ class Delegate(ABC):
     def reset(self, state: object) -> None:
         """Puts the variables of `state` back to their initial values."""
 
+    def save(self, state: object) -> Mapping[str, bytes]:
+        """The variables of `state` by name: what another delegate of the same model goes on from."""
+        return {}
+
+    def restore(self, state: object, variables: Mapping[str, bytes]) -> None:
+        """Sets those variables of `state` that this delegate has."""
+
     def resident_bytes(self) -> int:
         """Memory that this delegate keeps while loaded (constants and working memory), as the memory budget counts it."""
         return 0
@@ -109,6 +122,9 @@ class Backend(ABC):
     """One device. `name` is what configuration and plans call it ("cpu", "npu:ethos-u55", "mcu:/dev/ttyACM0")."""
 
     name: str
+    link: Link = Link()
+    trusted: bool = False
+    """True for code of ours that neither crashes nor hangs: it may write a client's memory directly."""
 
     @abstractmethod
     def supports(self, node: Node) -> Support:
@@ -116,7 +132,7 @@ class Backend(ABC):
 
     @abstractmethod
     def estimate(self, subgraph: Subgraph) -> Cost:
-        """Estimated cost of one run, transfers to the device included."""
+        """Estimated cost of one run; moving tensors to the device is `link`'s part."""
 
     @abstractmethod
     def prepare(self, ctx: PrepareContext, subgraph: Subgraph) -> Delegate:
