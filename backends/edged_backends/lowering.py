@@ -23,6 +23,9 @@ from edged_backends.operands import Ref, Space, Value
 from edged_backends.program import KernelStep, PythonStep
 
 
+Mark = tuple[int, int, int, int]
+
+
 class RefusedError(UnsupportedError):
     """A rule asked for something that a program cannot hold; the node falls back with this reason."""
 
@@ -55,7 +58,7 @@ class Lowering:
     steps: list[KernelStep | PythonStep] = field(default_factory=list)
     constants: list[Array] = field(default_factory=list)
     values: dict[Tensor, Ref] = field(default_factory=dict)
-    boxed: dict[Tensor, int] = field(default_factory=dict)
+    boxed: frozenset[Tensor] = frozenset()
     node: Node | None = None
     macs: int = 0
     variable_bytes: int = 0
@@ -160,6 +163,25 @@ class Lowering:
     def declare(self, tensor: Tensor, ref: Ref) -> None:
         """A graph input as it arrives: turned into internal form by `_place` when first asked for."""
         self._outside[tensor] = ref
+
+    def mark(self) -> Mark:
+        """The present state, to return to when a rule refuses half-way."""
+        return len(self.steps), len(self.constants), len(self.values), self.variable_bytes
+
+    def rollback(self, mark: Mark) -> None:
+        """Forgets everything since `mark`."""
+        steps, constants, values, self.variable_bytes = mark
+        del self.steps[steps:], self.constants[constants:]
+        while len(self.values) > values:
+            self.values.popitem()
+        for key in [k for k, ref in self._shared.items() if ref.value.index >= constants]:
+            del self._shared[key]
+
+    def peek(self, tensor: Tensor) -> tuple[Ref, bool]:
+        """Where the tensor is without turning a graph input into internal form, and whether it is in int8 form there."""
+        if tensor not in self.values and tensor in self._outside:
+            return self._outside[tensor], False
+        return self.ref(tensor), self.is_shifted(tensor)
 
     def _place(self, tensor: Tensor) -> Ref:
         if tensor in self.boxed:

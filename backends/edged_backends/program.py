@@ -6,7 +6,7 @@ prints it as C. Nothing here runs anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edged.graph.arrays import Array
@@ -33,16 +33,15 @@ class KernelStep:
 
 @dataclass(slots=True)
 class PythonStep:
-    """A node that no kernel computes: `run` gets arrays (None for an absent input) and returns arrays.
+    """A node that no kernel computes: the NumPy reference does, on arrays.
 
-    Tensors of fixed size are in the arena like any other; those known only at run time are kept as arrays beside it.
+    `refs`: where its tensors are; one that is missing there is a constant, or is kept as an array beside the arena because
+    its size is known only at run time. `shifted`: those that are in int8 form there.
     """
 
     node: Node
-    inputs: tuple[Tensor | None, ...]
-    outputs: tuple[Tensor, ...]
     refs: Mapping[Tensor, Ref]
-    run: Callable[[Sequence[Array | None]], Sequence[Array]] | None
+    shifted: frozenset[Tensor]
     why: str = ""
 
     @property

@@ -1,0 +1,33 @@
+"""Types of the C extension (backends/kernels/ext)."""
+
+from collections.abc import Sequence
+
+from typing_extensions import Buffer
+
+def detect() -> int: ...
+def table() -> list[tuple[int, str, str, int, int, int]]: ...
+def params() -> dict[str, list[tuple[str, str]]]: ...
+def op_params() -> dict[str, str]: ...
+
+class Program:
+    def __new__(
+        cls, steps: bytes, operands: bytes, params: bytes, spaces: bytes, constants: tuple[Buffer, ...], /
+    ) -> Program: ...
+
+class Workspace:
+    def __new__(cls, program: Program, threads: int = 1, /) -> Workspace: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def run(
+        self,
+        inputs: Sequence[Buffer],
+        outputs: Sequence[Buffer],
+        pool: Pool | None = None,
+        begin: int = 0,
+        end: int = ...,
+        times: Buffer | None = None,
+        /,
+    ) -> None: ...
+
+class Pool:
+    threads: int
+    def __new__(cls, threads: int, /) -> Pool: ...

@@ -1,0 +1,71 @@
+"""What a node costs on this CPU, before anything was measured: multiply-accumulates and bytes over assumed rates.
+
+The rates are per core and rough on purpose: they rank devices and algorithms; measured times replace them (`edged tune`, the partition's
+store of measurements).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edged.graph.model import DType, Graph, Node
+from edged_backends.assemble import node_macs
+from edged_backends.catalogue import ARCHES, Catalogue
+from edged_backends.lower import rules
+
+CALL_US = 0.05
+"""Every kernel step: the call, cold parameters."""
+PYTHON_US = 25.0
+"""Every step of the NumPy reference, before it computes anything."""
+BYTES_PER_US = 12_000.0
+PYTHON_MACS_PER_US = 400.0
+PYTHON_BYTES_PER_US = 400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Multiply-accumulates per microsecond of one core with an instruction set: dense 8-bit, depthwise 8-bit, dense f32, depthwise f32."""
+
+    arch: int
+    s8: float
+    dw_s8: float
+    f32: float
+    dw_f32: float
+
+
+RATES: tuple[Rate, ...] = (
+    Rate(ARCHES["vnni"], 250_000, 80_000, 90_000, 25_000),
+    Rate(ARCHES["avx512"], 100_000, 40_000, 90_000, 25_000),
+    Rate(ARCHES["avx2"], 50_000, 20_000, 45_000, 15_000),
+    Rate(ARCHES["i8mm"], 40_000, 8_000, 12_000, 6_000),
+    Rate(ARCHES["dotprod"], 25_000, 8_000, 12_000, 6_000),
+    Rate(ARCHES["neon"], 8_000, 5_000, 8_000, 4_000),
+    Rate(0, 800, 500, 600, 500),
+)
+"""Best first; the first whose instruction set is there counts."""
+
+
+def rate(kernels: Catalogue) -> Rate:
+    return next(row for row in RATES if row.arch & ~kernels.present == 0)
+
+
+def node_us(node: Node, kernels: Catalogue) -> float:
+    """Estimated microseconds of one node on one thread."""
+    moved = sum(t.nbytes for t in (*node.inputs, *node.outputs) if t is not None and t.dtype.bits)
+    macs = node_macs(node)
+    if node.kind not in rules():
+        return PYTHON_US + macs / PYTHON_MACS_PER_US + moved / PYTHON_BYTES_PER_US
+    return CALL_US + max(macs / _macs_per_us(node, rate(kernels)), moved / BYTES_PER_US)
+
+
+def _macs_per_us(node: Node, row: Rate) -> float:
+    first = next((t for t in node.inputs if t is not None), None)
+    floating = first is not None and first.dtype is DType.FLOAT32
+    if node.op == "depthwise_conv_2d":
+        return row.dw_f32 if floating else row.dw_s8
+    return row.f32 if floating else row.s8
+
+
+def graph_us(graph: Graph, kernels: Catalogue) -> float:
+    """Estimated microseconds of all nodes, one after the other, on one thread."""
+    return sum(node_us(node, kernels) for node in graph.nodes)

@@ -1,0 +1,145 @@
+"""Program -> the extension's Program: steps, operands and params as the bytes that ext/program.c reads, and constants in place.
+
+(How weights are packed for a kernel's tile is the families' business; this is about the program.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from edged.graph.arena import ALIGN
+from edged.graph.arrays import Array
+from edged_backends import _kernels
+from edged_backends.catalogue import Catalogue
+from edged_backends.operands import Ref, Space, Value
+from edged_backends.program import KernelStep, Program, PythonStep
+
+_STEP = struct.Struct("=8I")
+_OPERAND = struct.Struct("=IIQQ")
+_NOWHERE = _OPERAND.pack(Space.NONE, 0, 0, 0)
+
+NS_PER_UNIT_OF_WORK: Mapping[str, float] = {
+    "conv_s8": 1 / 150, "conv_f32": 1 / 50, "fc_s8": 1 / 30, "fc_f32": 1 / 10, "dw_s8": 1 / 60, "dw_f32": 1 / 20,
+}  # fmt: skip
+"""Rough time of one multiply-accumulate on one thread, by op; of one byte moved for all others (1/8). Decides only which
+steps are worth dividing among threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Kernel steps begin..end of the native program."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A program ready to run: the native program, and its parts in order."""
+
+    native: _kernels.Program
+    parts: Sequence[Run | PythonStep]
+    kernel_steps: Sequence[KernelStep]
+
+
+def pack(program: Program, kernels: Catalogue) -> Packed:
+    """Checks and packs. ValueError when a step contradicts its kernel's params struct or its spaces (a lowering rule is wrong)."""
+    steps, operands, params = bytearray(), bytearray(), bytearray()
+    kernel_steps = [step for step in program.steps if isinstance(step, KernelStep)]
+    for step in kernel_steps:
+        first = len(operands) // _OPERAND.size
+        at = len(params)
+        params += _params(step, kernels)
+        for ref in step.operands:
+            operands += _operand(ref, program.offsets)
+        ns = min(int(step.work * NS_PER_UNIT_OF_WORK.get(step.kernel.op, 1 / 8)), 0xFFFFFFFF)
+        steps += _STEP.pack(step.kernel.index, at, first, len(step.operands), step.units, step.scratch, ns, 0)
+    blocks = tuple(share(block) for block in program.constants)
+    program.constants = blocks
+    native = _kernels.Program(bytes(steps), bytes(operands), bytes(params), _spaces(program), blocks)
+    return Packed(native, tuple(_parts(program)), kernel_steps)
+
+
+def _params(step: KernelStep, kernels: Catalogue) -> bytes:
+    layout = kernels.layout(step.kernel.op)
+    try:
+        return b"".join(struct.pack("=" + kind, step.params[name]) for name, kind in layout)
+    except struct.error as error:
+        raise ValueError(f"{step.where}: params of {step.kernel.name} {step.params}: {error}") from None
+
+
+def _operand(ref: Ref | None, offsets: Mapping[Value, int]) -> bytes:
+    if ref is None:
+        return _NOWHERE
+    space, index, offset = address(ref, offsets)
+    return _OPERAND.pack(space, index, offset, ref.nbytes)
+
+
+def address(ref: Ref, offsets: Mapping[Value, int]) -> tuple[Space, int, int]:
+    """(space, index, byte offset) of an operand, once places are known."""
+    value = ref.value
+    if value.space is Space.ARENA:
+        return value.space, 0, offsets[value] + ref.offset
+    if value.space is Space.VARIABLE:
+        return value.space, 0, value.index + ref.offset
+    return value.space, value.index, ref.offset
+
+
+def _spaces(program: Program) -> bytes:
+    inputs = [t.nbytes for t in program.inputs]
+    outputs = [t.nbytes for t in program.outputs]
+    numbers = [program.arena_bytes, program.variable_bytes, program.scratch_bytes, len(inputs), *inputs, len(outputs), *outputs]
+    return struct.pack(f"={len(numbers)}Q", *numbers)
+
+
+def _parts(program: Program) -> list[Run | PythonStep]:
+    parts: list[Run | PythonStep] = []
+    count = 0
+    for step in program.steps:
+        if isinstance(step, PythonStep):
+            parts.append(step)
+            continue
+        if parts and isinstance(parts[-1], Run):
+            parts[-1] = Run(parts[-1].begin, count + 1)
+        else:
+            parts.append(Run(count, count + 1))
+        count += 1
+    return parts
+
+
+# ---- constants ----
+
+_blocks: WeakValueDictionary[tuple[int, bytes], Array] = WeakValueDictionary()
+_lock = Lock()
+
+
+def share(block: Array) -> Array:
+    """The same bytes at a 64-byte boundary, once per process: sessions and versions of a model that hold equal constants share them.
+
+    Bytes of a mapped file that already lie so are used where they are.
+    """
+    if block.ctypes.data % ALIGN == 0 and not block.flags.owndata and not block.flags.writeable:
+        return block
+    key = (block.nbytes, hashlib.blake2b(block, digest_size=16).digest())
+    with _lock:
+        found = _blocks.get(key)
+        if found is None:
+            found = aligned(block.nbytes)
+            found[:] = block
+            found.flags.writeable = False
+            _blocks[key] = found
+    return found
+
+
+def aligned(nbytes: int) -> Array:
+    """Uninitialised bytes that start at a multiple of 64."""
+    room = np.empty(nbytes + ALIGN, np.uint8)
+    start = -room.ctypes.data % ALIGN
+    return room[start : start + nbytes]
