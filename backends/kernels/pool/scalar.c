@@ -1,0 +1,3 @@
+/* Pooling, portable C. */
+#define KERNEL_NAME(op) op##_scalar
+#include "pool.inc"

@@ -1,0 +1,3 @@
+/* f32 reductions, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx2
+#include "f32.inc"
