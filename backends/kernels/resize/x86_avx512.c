@@ -1,0 +1,3 @@
+/* Bilinear resizing, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx512
+#include "bilinear.inc"
