@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from edged.errors import ModelError
+from edged.graph.calls import CALLS, called
 from edged.graph.model import Graph, Model, Node
 
-CALLS: tuple[str, ...] = (
-    "then_subgraph_index", "else_subgraph_index", "cond_subgraph_index", "body_subgraph_index",
-    "init_subgraph_index", "subgraph", "comparator_subgraph_index", "update_computation_subgraph_index",
-    "decomposition_subgraph_index", "branch_subgraph_indices", "called_computations",
-)  # fmt: skip
-"""Attributes that hold the index of a graph, or a tuple of such."""
-
-
-def called(node: Node) -> Iterator[tuple[str, int]]:
-    """The graphs that a node calls: attribute and index."""
-    for name in CALLS:
-        value = node.attrs.get(name)
-        if value is not None:
-            yield from ((name, index) for index in (value if isinstance(value, tuple) else (value,)))
+_INDICES = frozenset(call.attribute for call in CALLS)
 
 
 def with_called_graphs(graph: Graph, model: Model | None) -> Model:
@@ -32,9 +20,9 @@ def with_called_graphs(graph: Graph, model: Model | None) -> Model:
     places: dict[int, int] = {}
     for at in graphs:
         for node in at.nodes:
-            for name, index in called(node):
+            for call, index in called(node):
                 if model is None or not 0 <= index < len(model.graphs):
-                    raise ModelError(f"{node.where}: {name} {index} names no graph of the model")
+                    raise ModelError(f"{node.where}: {call.attribute} {index} names no graph of the model")
                 if index not in places:
                     places[index] = len(graphs)
                     graphs.append(model.graphs[index])
@@ -49,10 +37,8 @@ def _renumbered(graph: Graph, places: Mapping[int, int]) -> Graph:
 
 def _renumbered_node(node: Node, places: Mapping[int, int]) -> Node:
     attrs: dict[str, Any] = dict(node.attrs)
-    for name in CALLS:
-        value = attrs.get(name)
-        if isinstance(value, tuple):
-            attrs[name] = tuple(places[index] for index in value)
-        elif value is not None:
-            attrs[name] = places[value]
+    for name, value in node.attrs.items():
+        if name not in _INDICES:
+            continue
+        attrs[name] = tuple(places[index] for index in value) if isinstance(value, tuple) else places[value]
     return replace(node, attrs=MappingProxyType(attrs)) if attrs != node.attrs else node

@@ -65,7 +65,7 @@ def _tensor(source: Source, table: Table, name: str, quantization: Table | None,
 
 
 def _affine(table: Table, shape: Shape) -> Quantization | None:
-    """Scales and zero points. The axis of a single scale may be anything in a file; if so it becomes 0."""
+    """Scales and zero points. Where there is no choice of an axis, files name any; here it is 0."""
     scales = table.numbers(2, "f")
     if not scales:
         return None
@@ -73,7 +73,8 @@ def _affine(table: Table, shape: Shape) -> Quantization | None:
     if len(zero_points) not in (1, len(scales)):
         raise ModelError(f"{len(scales)} scales, but {len(zero_points)} zero points")
     axis = table.number(6, "i")
-    return Quantization(scales, zero_points, axis if len(scales) > 1 or 0 <= axis < len(shape) else 0)
+    choice = len(scales) > 1 and len(shape) > 1
+    return Quantization(scales, zero_points, axis if choice or 0 <= axis < len(shape) else 0)
 
 
 def _blockwise(table: Table, tensors: list[Tensor], blockwise: Set[int]) -> Quantization:
