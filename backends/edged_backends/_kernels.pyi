@@ -1,8 +1,11 @@
 """Types of the C extension (backends/kernels/ext)."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from typing_extensions import Buffer
+import numpy as np
+
+Buffer: TypeAlias = bytes | bytearray | memoryview | np.ndarray[Any, np.dtype[Any]]
 
 def detect() -> int: ...
 def table() -> list[tuple[int, str, str, int, int, int]]: ...
@@ -16,7 +19,7 @@ class Program:
 
 class Workspace:
     def __new__(cls, program: Program, threads: int = 1, /) -> Workspace: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def memory(self) -> memoryview: ...
     def run(
         self,
         inputs: Sequence[Buffer],

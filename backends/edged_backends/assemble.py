@@ -22,8 +22,8 @@ from edged_backends.lowering import Lowering, RefusedError
 from edged_backends.operands import Ref, Space, Value
 from edged_backends.program import KernelStep, Program, PythonStep
 
-CALLS = frozenset({"if", "while", "call_once", "call"})
-"""Nodes that run other graphs of the model; `session` drives them."""
+DRIVEN = frozenset({"if", "while", "call_once", "var_handle", "read_variable", "assign_variable"})
+"""Nodes that `control` computes, with or without a row in the op table."""
 
 
 def assemble(subgraph: Subgraph, kernels: Catalogue, *, threads: int = 1, max_arena_bytes: int = 0) -> Program:
@@ -80,7 +80,7 @@ def _attempt(lowering: Lowering, rule: object, subject: object, node: Node) -> s
 
 
 def _fall_back(lowering: Lowering, node: Node, reason: str) -> None:
-    if node.kind not in table() and node.kind not in CALLS:
+    if node.kind not in table() and node.kind not in DRIVEN:
         raise BackendError(f"{node.where}: {reason}, and it has no reference semantics either")
     refs: dict[Tensor, Ref] = {}
     shifted: set[Tensor] = set()
@@ -121,6 +121,8 @@ def _inferred(node: Node, known: dict[Tensor, Shape]) -> Sequence[Shape | None]:
         fixed = tensor is not None and tensor.constant and tensor.dtype.bits > 0
         return constant(tensor) if fixed and tensor is not None else None
 
+    if node.kind in DRIVEN:  # the file's word, which every run checks
+        return [t.shape if t.rank_known and not t.symbolic else None for t in node.outputs]
     spec = table().get(node.kind)
     if spec is None:
         return [None] * len(node.outputs)

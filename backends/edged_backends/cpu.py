@@ -15,16 +15,17 @@ import numpy as np
 
 from edged.backend import YES, Backend, Cost, Delegate, PrepareContext, RunContext, Subgraph, Support, no
 from edged.errors import BackendError
-from edged.graph.model import Node
+from edged.graph.model import Graph, Node
 from edged.graph.ops import table
 from edged_backends import _kernels
-from edged_backends.assemble import CALLS, assemble
+from edged_backends.assemble import assemble
 from edged_backends.catalogue import Catalogue, arch_names, host_catalogue
+from edged_backends.control import RULES, Control, MakeFrame, remembers
 from edged_backends.cost import graph_us
 from edged_backends.lower import rules
 from edged_backends.packing import Packed, Run, aligned, pack
 from edged_backends.program import KernelStep, Program
-from edged_backends.session import Buffers, Evaluate, Frame
+from edged_backends.session import Buffers, Evaluate, Frame, Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class CpuDelegate(Delegate):
     """A prepared subgraph. Several runs may be under way at once, each in a frame of its own; the pool serves one at a time."""
 
     def __init__(
-        self, program: Program, packed: Packed, evaluate: Evaluate, pool: _kernels.Pool | None
+        self, program: Program, packed: Packed, evaluate: Evaluate, pool: _kernels.Pool | None, remembers: bool
     ) -> None:
         self.program = program
         self.packed = packed
@@ -51,7 +52,7 @@ class CpuDelegate(Delegate):
         self._pool = pool
         self._free: list[Frame] = [self._frame()]
         self._frames = 1
-        self._own = self._free[0] if program.variables else None
+        self._own = self._free[0] if remembers else None
         self._lock = Lock()
 
     def run(self, ctx: RunContext, inputs: Buffers, outputs: Buffers) -> None:
@@ -70,13 +71,14 @@ class CpuDelegate(Delegate):
 
     def new_state(self) -> object:
         """Variables of one session; None when the program keeps nothing between runs."""
-        return self._frame() if self.program.variables else None
+        return self._frame() if self._own is not None else None
 
     def reset(self, state: object) -> None:
         """Variables back to their first values: those of `state`, or the delegate's own when it is None."""
         frame = state if isinstance(state, Frame) else self._own
         if frame is not None:
             frame.reset()
+            frame.remembered.clear()
 
     def save(self, state: object) -> Mapping[str, bytes]:
         frame = state if isinstance(state, Frame) else self._own
@@ -184,7 +186,7 @@ class CpuBackend(Backend):
         return "+".join(arch_names(self.kernels.present)) or "scalar"
 
     def supports(self, node: Node) -> Support:
-        if node.kind in rules() or node.kind in table() or node.kind in CALLS:
+        if node.kind in rules() or node.kind in table() or node.kind in RULES:
             return YES
         if node.op == "custom":
             return no(f"custom op {node.custom_code} has no kernel and no reference here: it needs the backend that brings it")
@@ -194,7 +196,7 @@ class CpuBackend(Backend):
         return Cost(graph_us(subgraph.graph, self.kernels))
 
     def prepare(self, ctx: PrepareContext, subgraph: Subgraph) -> CpuDelegate:
-        threads = max(1, ctx.threads if ctx.threads > 0 else self.threads)
+        threads = max(1, ctx.threads or self.threads)
         limit = ctx.max_arena_bytes or self.max_arena_bytes
         program = assemble(subgraph, self.kernels, threads=threads, max_arena_bytes=limit)
         if limit and program.arena_bytes > limit:
@@ -202,8 +204,22 @@ class CpuBackend(Backend):
                 f"the arena of {subgraph.graph.name} takes {program.arena_bytes} bytes, and the limit is {limit}",
                 remedy="raise [cpu] max_arena_bytes",
             )
-        evaluate = evaluator(self, ctx, subgraph)
-        return CpuDelegate(program, pack(program, self.kernels), evaluate, self._pool(threads))
+        control = Control(subgraph.model, self._frame_maker(threads))
+        keeps = remembers(subgraph.model, subgraph.graph)
+        return CpuDelegate(program, pack(program, self.kernels), control.evaluate, self._pool(threads), keeps)
+
+    def _frame_maker(self, threads: int) -> MakeFrame:
+        """Prepares called graphs, each once."""
+        packed: dict[Graph, tuple[Program, Packed]] = {}
+
+        def make(subgraph: Subgraph, memory: Memory) -> Frame:
+            if subgraph.graph not in packed:
+                program = assemble(subgraph, self.kernels, threads=threads)
+                packed[subgraph.graph] = program, pack(program, self.kernels)
+            control = Control(subgraph.model, make)
+            return Frame(*packed[subgraph.graph], control.evaluate, threads, memory)
+
+        return make
 
     def close(self) -> None:
         self._pools.clear()

@@ -93,8 +93,8 @@ def address(ref: Ref, offsets: Mapping[Value, int]) -> tuple[Space, int, int]:
 
 
 def _spaces(program: Program) -> bytes:
-    inputs = [t.nbytes for t in program.inputs]
-    outputs = [t.nbytes for t in program.outputs]
+    inputs = [0 if t in program.boxed else t.nbytes for t in program.inputs]
+    outputs = [0 if t in program.boxed else t.nbytes for t in program.outputs]
     numbers = [program.arena_bytes, program.variable_bytes, program.scratch_bytes, len(inputs), *inputs, len(outputs), *outputs]
     return struct.pack(f"={len(numbers)}Q", *numbers)
 
@@ -127,7 +127,7 @@ def share(block: Array) -> Array:
     """
     if block.ctypes.data % ALIGN == 0 and not block.flags.owndata and not block.flags.writeable:
         return block
-    key = (block.nbytes, hashlib.blake2b(block, digest_size=16).digest())
+    key = (block.nbytes, hashlib.blake2b(block.data, digest_size=16).digest())
     with _lock:
         found = _blocks.get(key)
         if found is None:

@@ -7,6 +7,7 @@ to it but the choice of a frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,24 +17,46 @@ from edged.graph.arrays import Array, constant, from_bytes, numpy_dtype, to_byte
 from edged.graph.model import Node, Tensor
 from edged_backends import _kernels
 from edged_backends.operands import Ref, Space
-from edged_backends.packing import Packed, Run, address
+from edged_backends.packing import Packed, Run, address, aligned
 from edged_backends.program import Program, PythonStep
 
 Buffers = Sequence[memoryview]
-Evaluate = Callable[[Node, Sequence["Array | None"]], Sequence[Array]]
+_NOTHING = memoryview(bytearray())
+
+@dataclass
+class Memory:
+    """What a session remembers beside the variables of its arena: resource variables, init graphs that have run, and the
+    working memory of called graphs (by index)."""
+
+    resources: dict[str, Array] = field(default_factory=dict)
+    initialised: set[int] = field(default_factory=set)
+    frames: dict[int, Frame] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """As if no run had been. Frames of called graphs go too: their variables start anew."""
+        self.resources.clear()
+        self.initialised.clear()
+        self.frames.clear()
+
+
+Evaluate = Callable[[Node, Sequence["Array | None"], Memory], Sequence[Array]]
 
 
 class Frame:
     """Arena, variables and boxed values of one run; reused by the next. `evaluate` computes one node on arrays."""
 
-    def __init__(self, program: Program, packed: Packed, evaluate: Evaluate, threads: int) -> None:
+    def __init__(
+        self, program: Program, packed: Packed, evaluate: Evaluate, threads: int, memory: Memory | None = None
+    ) -> None:
         self.program = program
         self.packed = packed
         self.evaluate = evaluate
         self.workspace = _kernels.Workspace(packed.native, threads)
-        self.memory: Array = np.frombuffer(memoryview(self.workspace), np.uint8)
+        self.remembered = memory or Memory()
+        self.memory: Array = np.frombuffer(self.workspace.memory(), np.uint8)
         self.boxes: dict[Tensor, Array] = {}
         self._fixed: dict[Tensor, Array] = {}
+        self._boxed_ends = [i for i, t in enumerate(program.outputs) if t in program.boxed]
         self.reset()
 
     def reset(self) -> None:
@@ -54,11 +77,31 @@ class Frame:
 
     def run(self, inputs: Buffers, outputs: Buffers, pool: _kernels.Pool | None) -> None:
         """One run. Buffers are C-contiguous bytes of the program's inputs and outputs."""
+        given = outputs
+        if self._boxed_ends:
+            inputs, outputs = self._unboxed(inputs, outputs)
         for part in self.packed.parts:
             self.part(part, inputs, outputs, pool)
-        for index, tensor in enumerate(self.program.outputs):
-            if tensor in self.boxes:
-                self._deliver(tensor, outputs[index])
+        for index in self._boxed_ends:
+            self._deliver(self.program.outputs[index], given[index])
+
+    def compute(self, arrays: Sequence[Array], pool: _kernels.Pool | None) -> list[Array]:
+        """One run on arrays, for a graph that another one calls; sizes known only at run time may come in and go out."""
+        program = self.program
+        inputs = [_NOTHING if t in program.boxed else memoryview(to_bytes(t.dtype, a)) for t, a in zip(program.inputs, arrays)]
+        for tensor, array in zip(program.inputs, arrays, strict=True):
+            if tensor in program.boxed:
+                self.boxes[tensor] = array
+            elif tuple(array.shape) != tensor.shape:
+                raise BackendError(f"{tensor.name} was given with shape {tuple(array.shape)}, and the graph says {tensor.shape}")
+        sizes = [0 if t in program.boxed else t.nbytes for t in program.outputs]
+        outputs = [memoryview(aligned(size).data) for size in sizes]
+        for part in self.packed.parts:
+            self.part(part, inputs, outputs, pool)
+        return [
+            self._boxed(t) if t in program.boxed else from_bytes(t.dtype, t.shape, raw, t.name)
+            for t, raw in zip(program.outputs, outputs, strict=True)
+        ]
 
     def part(
         self, part: Run | PythonStep, inputs: Buffers, outputs: Buffers, pool: _kernels.Pool | None, times: Array | None = None
@@ -72,7 +115,7 @@ class Frame:
     def _step(self, step: PythonStep, inputs: Buffers, outputs: Buffers) -> None:
         arrays = [None if t is None else self._read(step, t, inputs, outputs) for t in step.node.inputs]
         try:
-            results = self.evaluate(step.node, arrays)
+            results = self.evaluate(step.node, arrays, self.remembered)
         except EdgedError as error:
             raise BackendError(f"{step.where}: {error}") from error
         for tensor, result in zip(step.node.outputs, results, strict=True):
@@ -85,7 +128,7 @@ class Frame:
         raw = self._bytes(ref, inputs, outputs)
         if tensor in step.shifted:
             raw = raw ^ np.uint8(0x80)
-        return from_bytes(tensor.dtype, tensor.shape, memoryview(raw), tensor.name)
+        return from_bytes(tensor.dtype, tensor.shape, raw.data, tensor.name)
 
     def _boxed(self, tensor: Tensor) -> Array:
         if tensor.constant:
@@ -117,6 +160,11 @@ class Frame:
         else:
             whole = np.frombuffer(inputs[index] if space is Space.INPUT else outputs[index], np.uint8)
         return whole[offset : offset + ref.nbytes]
+
+    def _unboxed(self, inputs: Buffers, outputs: Buffers) -> tuple[Buffers, Buffers]:
+        """Buffers for the kernel parts, which know nothing of values whose size only a run knows."""
+        ends = frozenset(self._boxed_ends)
+        return inputs, [_NOTHING if index in ends else buffer for index, buffer in enumerate(outputs)]
 
     def _deliver(self, tensor: Tensor, output: memoryview) -> None:
         array = self.boxes[tensor]

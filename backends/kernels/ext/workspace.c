@@ -18,7 +18,6 @@ typedef struct workspace {
     void **pointers;
     uint32_t threads;
     int busy;
-    Py_ssize_t exports;
 } workspace;
 
 static size_t rounded(uint64_t bytes) {
@@ -297,7 +296,13 @@ static PyObject *workspace_run(PyObject *object, PyObject *const *args, Py_ssize
     return run_between(self, args, begin, end, pool, NULL);
 }
 
+static PyObject *workspace_memory(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyMemoryView_FromObject(object);
+}
+
 static PyMethodDef workspace_methods[] = {
+    {"memory", workspace_memory, METH_NOARGS, "memory() -> memoryview of the arena, then the variables."},
     {"run", (PyCFunction)(void (*)(void))workspace_run, METH_FASTCALL,
      "run(inputs, outputs, pool=None, begin=0, end=all, times=None)\n\n"
      "Runs steps begin..end with the GIL released. Buffers must have the sizes the program states. `times`: a uint64 buffer\n"
