@@ -142,8 +142,9 @@ static int check_conv_s8(check_ctx *ctx) {
     int32_t *arrays = malloc((size_t)p.out_c * 3 * sizeof *arrays);
     fill_weights(ctx, &w, plain, arrays, arrays + p.out_c, arrays + 2 * p.out_c);
     p.weight_zero = w.shape.weight_zero;
+    (void)band_elements;
     w.window = (size_t)depth;
-    w.band = band_elements + (p.weight_zero ? 4 * (size_t)(p.band * p.out_w) + 64 : 0) + 64;
+    w.band = gemm_conv_s8_scratch(&p);
     c.user = &w;
     const int bad = check_run(ctx, &c);
     free(plain);
@@ -197,7 +198,7 @@ static int check_fc_s8(check_ctx *ctx) {
     int32_t *arrays = malloc((size_t)p.out_c * 3 * sizeof *arrays);
     fill_weights(ctx, &w, plain, arrays, arrays + p.out_c, arrays + 2 * p.out_c);
     p.weight_zero = w.shape.weight_zero;
-    w.band = (size_t)(p.rows * ((p.depth + 63) / 64 * 64)) + 64;
+    w.band = gemm_fc_s8_scratch(&p);
     c.user = &w;
     const int bad = check_run(ctx, &c);
     free(plain);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "abi.h"
+#include "params.h"
 
 /* Depth laid out as `segments` runs of `length` elements, each padded to a multiple of the row's KR. */
 typedef struct gemm_shape {
@@ -21,5 +22,9 @@ void gemm_pack_s8(const gemm_shape *s, const edged_kernel_row *row, const int8_t
 void gemm_pack_f32(const gemm_shape *s, const edged_kernel_row *row, const float *plain, float *packed);
 /* bias' = bias - (input_zero + activation bias) * sum(weight - weight_zero). */
 void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero, const int32_t *bias, int32_t *folded);
+
+/* Scratch of the rows that copy bands (MR > 1), as edged_backends/lower/conv_shape.py states it. */
+size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p);
+size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p);
 
 #endif

@@ -3,7 +3,7 @@
 #include "../abi.h"
 #include "../fixedpoint.h"
 #include "../params.h"
-#include "band.h"
+#include "window.h"
 
 static float dot(const float *a, const float *w, int32_t depth, float sum) {
     for (int32_t k = 0; k < depth; k++) sum += a[k] * w[k];

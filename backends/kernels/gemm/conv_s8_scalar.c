@@ -5,7 +5,7 @@
 #include "../abi.h"
 #include "../fixedpoint.h"
 #include "../params.h"
-#include "band.h"
+#include "window.h"
 
 /* The window of output pixel (y, x) as kernel_h * kernel_w * in_c contiguous elements; outside the image lies the zero point. */
 static void gather(const edged_conv_s8_params *p, const int8_t *image, int32_t y, int32_t x, int8_t *window) {
