@@ -1,7 +1,9 @@
 """The contract a backend implements: three methods, and a delegate that runs.
 
-A backend is found through `edged.hookspecs`. It is asked per node whether it supports it (or why not), what a subgraph
-would cost, and to prepare a subgraph; it answers the last with a Delegate, which is then driven directly, never
+A backend is found through `edged.hookspecs`. It is asked per node whether it supports it (or why not), what a
+subgraph
+would cost, and to prepare a subgraph; it answers the last with a Delegate, which is then driven directly,
+never
 through hooks. Contexts are objects so that they can grow without breaking anybody.
 """
 
@@ -35,7 +37,8 @@ def no(reason: str) -> Support:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Time of one run of a subgraph, without moving tensors to and from the device. `measured` values replace estimates."""
+    """Time of one run of a subgraph, without moving tensors to and from the device. `measured` values replace
+    estimates."""
 
     microseconds: float
     measured: bool = False
@@ -43,7 +46,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What it takes to move one tensor from host memory to the device or back: fixed_us + bytes / bytes_per_us."""
+    """What it takes to move one tensor from host memory to the device or back: fixed_us + bytes /
+    bytes_per_us."""
 
     fixed_us: float = 0.0
     bytes_per_us: float = float("inf")
@@ -51,9 +55,11 @@ class Link:
 
 @dataclass(frozen=True, eq=False)
 class Subgraph:
-    """Nodes that one device is to run, as a graph whose inputs and outputs are the tensors that cross its border.
+    """Nodes that one device is to run, as a graph whose inputs and outputs are the tensors that cross its
+    border.
 
-    `model` is where control-flow nodes find the graphs that they call. `key` names it stably across restarts, for stores of
+    `model` is where control-flow nodes find the graphs that they call. `key` names it stably across restarts,
+    for stores of
     compiled programs; "" when nobody gave it one.
     """
 
@@ -64,7 +70,8 @@ class Subgraph:
 
 @dataclass(frozen=True, slots=True)
 class PrepareContext:
-    """What prepare() may use. `cache_dir` is private to the backend ("" = none); `max_arena_bytes` 0 means no limit."""
+    """What prepare() may use. `cache_dir` is private to the backend ("" = none); `max_arena_bytes` 0 means no
+    limit."""
 
     threads: int = 1
     max_arena_bytes: int = 0
@@ -75,7 +82,8 @@ class PrepareContext:
 
 @dataclass(slots=True)
 class RunContext:
-    """What one run may use. `state` is the session's own variables for this delegate, made by Delegate.new_state()."""
+    """What one run may use. `state` is the session's own variables for this delegate, made by
+    Delegate.new_state()."""
 
     request: int = 0
     state: object = None
@@ -90,7 +98,8 @@ class Delegate(ABC):
 
     @abstractmethod
     def run(self, ctx: RunContext, inputs: Sequence[memoryview], outputs: Sequence[memoryview]) -> None:
-        """Computes outputs from inputs: C-contiguous bytes of the tensors in graph order. Raises BackendError."""
+        """Computes outputs from inputs: C-contiguous bytes of the tensors in graph order. Raises
+        BackendError."""
 
     def new_state(self) -> object:
         """A fresh set of variables and working memory for one session."""
@@ -107,7 +116,8 @@ class Delegate(ABC):
         """Sets those variables of `state` that this delegate has."""
 
     def resident_bytes(self) -> int:
-        """Memory that this delegate keeps while loaded (constants and working memory), as the memory budget counts it."""
+        """Memory that this delegate keeps while loaded (constants and working memory), as the memory budget
+        counts it."""
         return 0
 
     def explain(self) -> Sequence[str]:
@@ -119,7 +129,8 @@ class Delegate(ABC):
 
 
 class Backend(ABC):
-    """One device. `name` is what configuration and plans call it ("cpu", "npu:ethos-u55", "mcu:/dev/ttyACM0")."""
+    """One device. `name` is what configuration and plans call it ("cpu", "npu:ethos-u55",
+    "mcu:/dev/ttyACM0")."""
 
     name: str
     link: Link = Link()

@@ -1,6 +1,7 @@
 """edged.toml as frozen dataclasses, and the only reader of the environment.
 
-Every key has a default, so an empty file is a working configuration. An unknown key is an error that names the nearest known one;
+Every key has a default, so an empty file is a working configuration. An unknown key is an error that names
+the nearest known one;
 a value of the wrong type an error that names the key. `SAMPLE` (edged/edged.toml) documents all of them.
 """
 
@@ -56,7 +57,8 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """[[model]]: one to be loaded at start. `pin` maps a node's output tensor, or an op, to a device; `require` a device to a least share of MACs."""
+    """[[model]]: one to be loaded at start. `pin` maps a node's output tensor, or an op, to a device;
+    `require` a device to a least share of MACs."""
 
     name: str = ""
     path: str = ""
@@ -70,7 +72,8 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
-    """[[policy]]: what a peer may do. The first rule that matches its uid or one of its groups counts; users and groups by name or number."""
+    """[[policy]]: what a peer may do. The first rule that matches its uid or one of its groups counts; users
+    and groups by name or number."""
 
     user: str = ""
     group: str = ""
@@ -192,7 +195,8 @@ def load(path: str | Path | None) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where things are: /run/edged and /var/lib/edged for root or under systemd, the XDG folders for anybody else."""
+    """Where things are: /run/edged and /var/lib/edged for root or under systemd, the XDG folders for anybody
+    else."""
 
     socket: Path
     control_socket: Path
@@ -206,11 +210,15 @@ def paths(config: Config, environ: Mapping[str, str] | None = None, uid: int | N
     env = os.environ if environ is None else environ
     root = (os.geteuid() if uid is None else uid) == 0
     home = Path(env.get("HOME", "/"))
-    runtime = config.daemon.runtime_dir or env.get("RUNTIME_DIRECTORY") or (
-        "/run/edged" if root else f"{env.get('XDG_RUNTIME_DIR', '/tmp')}/edged"
+    runtime = (
+        config.daemon.runtime_dir
+        or env.get("RUNTIME_DIRECTORY")
+        or ("/run/edged" if root else f"{env.get('XDG_RUNTIME_DIR', '/tmp')}/edged")
     )
-    state = config.daemon.state_dir or env.get("STATE_DIRECTORY") or (
-        "/var/lib/edged" if root else f"{env.get('XDG_STATE_HOME', home / '.local/state')}/edged"
+    state = (
+        config.daemon.state_dir
+        or env.get("STATE_DIRECTORY")
+        or ("/var/lib/edged" if root else f"{env.get('XDG_STATE_HOME', home / '.local/state')}/edged")
     )
     cache = env.get("CACHE_DIRECTORY") or (
         "/var/cache/edged" if root else f"{env.get('XDG_CACHE_HOME', home / '.cache')}/edged"
@@ -218,7 +226,9 @@ def paths(config: Config, environ: Mapping[str, str] | None = None, uid: int | N
     base = Path(runtime)
     return Paths(
         socket=Path(config.daemon.socket or env.get("EDGED_SOCKET") or base / "edged.sock"),
-        control_socket=Path(config.daemon.control_socket or env.get("EDGED_CONTROL") or base / "control.sock"),
+        control_socket=Path(
+            config.daemon.control_socket or env.get("EDGED_CONTROL") or base / "control.sock"
+        ),
         state=Path(state),
         runtime=base,
         cache=Path(cache),
@@ -226,7 +236,8 @@ def paths(config: Config, environ: Mapping[str, str] | None = None, uid: int | N
 
 
 def arch_mask(config: Config) -> str:
-    """The instruction sets that kernels are limited to: `[cpu] arch_mask`, or $EDGED_ARCH_MASK over it; "" for no limit."""
+    """The instruction sets that kernels are limited to: `[cpu] arch_mask`, or $EDGED_ARCH_MASK over it; ""
+    for no limit."""
     return os.environ.get("EDGED_ARCH_MASK", config.cpu.arch_mask)
 
 

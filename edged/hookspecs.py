@@ -1,4 +1,5 @@
-"""The hooks that a plugin may implement (pluggy). One hook per kind of thing; it hands over frozen entries and opens nothing."""
+"""The hooks that a plugin may implement (pluggy). One hook per kind of thing; it hands over frozen entries
+and opens nothing."""
 
 from __future__ import annotations
 
@@ -19,4 +20,5 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def edged_register_backends(config: Config) -> Iterable[BackendEntry]:  # type: ignore[empty-body]
-    """Probes the machine and names the backends that could be opened here. Must be quick and must not raise."""
+    """Probes the machine and names the backends that could be opened here. Must be quick and must not
+    raise."""

@@ -1,4 +1,5 @@
-"""Loads plugins from entry points, one by one: a broken one is named and skipped, two of one name are refused.
+"""Loads plugins from entry points, one by one: a broken one is named and skipped, two of one name are
+refused.
 
 Built-in backends come through the same door as third parties': the entry-point group `edged`.
 """
@@ -60,7 +61,8 @@ def _collect(plugins: Plugins, name: str, provider: str, entries: Iterable[Backe
     for entry in entries:
         if entry.name in plugins.backends:
             raise ConfigError(
-                f"two backends are named {entry.name!r}: from {plugins.providers[entry.name]} and from {provider}",
+                f"two backends are named {entry.name!r}: "
+                f"from {plugins.providers[entry.name]} and from {provider}",
                 remedy=f"disable one plugin: [plugins] disable = [{name!r}]",
             )
         plugins.backends[entry.name] = entry

@@ -13,7 +13,8 @@ from edged.graph.verify import verify
 
 
 def mapped(path: Path) -> memoryview:
-    """The bytes of a file, mapped read-only; constants of a model stay views of them. ModelError when there are none."""
+    """The bytes of a file, mapped read-only; constants of a model stay views of them. ModelError when there
+    are none."""
     try:
         with path.open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -11,46 +12,55 @@ import click
 from edged.cli.files import read_model
 from edged.cli.tables import amount
 from edged.errors import EdgedError
-from edged.graph.arena import plan_graph
-from edged.graph.model import Model
+from edged.graph.lifetimes import graph_arena
+from edged.graph.ops import table
 from edged.graph.passes import optimise
 from edged.graph.shapes import count_macs
 
 
-def describe(path: Path) -> dict[str, object]:
+@dataclass(frozen=True)
+class Facts:
     """Counts of one file: operators as in the file, multiply-accumulates of one run, arena of the optimised main graph."""
-    model = read_model(path, optimised=False)
-    better = optimise(model)
-    return {
-        "file": str(path),
-        "ok": True,
-        "graphs": len(model.graphs),
-        "ops": sum(len(g.nodes) for g in model.graphs),
-        "tensors": sum(len(g.tensors) for g in model.graphs),
-        "macs": sum(count_macs(g) for g in model.graphs),
-        "constant_bytes": sum(len(t.data) for g in model.graphs for t in g.constants if t.data is not None),
-        "arena_bytes": plan_graph(better.main).size,
-        "opaque": _opaque(model),
-    }
+
+    file: str
+    ok: bool = True
+    reason: str = ""
+    graphs: int = 0
+    ops: int = 0
+    tensors: int = 0
+    macs: int = 0
+    constant_bytes: int = 0
+    arena_bytes: int = 0
+    opaque: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.ok:
+            return f"{self.file}: refused: {self.reason}"
+        needs = f", needs a backend for {', '.join(self.opaque)}" if self.opaque else ""
+        return (
+            f"{self.file}: ok, {self.ops} ops, {self.tensors} tensors, {amount(self.macs, 'MAC')}, "
+            f"arena {amount(self.arena_bytes, 'B')}{needs}"
+        )
 
 
-def _opaque(model: Model) -> list[str]:
-    """Ops that have no meaning here: only a backend that claims them can run them."""
-    from edged.graph.ops import table
-
+def describe(path: Path) -> Facts:
+    """The facts of a file, or why it is refused; never raises for what is in the file."""
+    try:
+        model = read_model(path, optimised=False)
+        arena = graph_arena(optimise(model).main)
+    except EdgedError as error:
+        return Facts(str(path), ok=False, reason=str(error))
     known = table()
-    return sorted({n.kind for g in model.graphs for n in g.nodes if n.kind not in known})
-
-
-def _line(facts: dict[str, object]) -> str:
-    if not facts["ok"]:
-        return f"{facts['file']}: refused: {facts['reason']}"
-    text = (
-        f"{facts['file']}: ok, {facts['ops']} ops, {facts['tensors']} tensors, {amount(float(str(facts['macs'])), 'MAC')}, "
-        f"arena {amount(float(str(facts['arena_bytes'])), 'B')}"
+    return Facts(
+        file=str(path),
+        graphs=len(model.graphs),
+        ops=sum(len(g.nodes) for g in model.graphs),
+        tensors=sum(len(g.tensors) for g in model.graphs),
+        macs=sum(count_macs(g) for g in model.graphs),
+        constant_bytes=sum(len(t.data) for g in model.graphs for t in g.constants if t.data is not None),
+        arena_bytes=arena,
+        opaque=tuple(sorted({n.kind for g in model.graphs for n in g.nodes if n.kind not in known})),
     )
-    opaque = facts["opaque"]
-    return f"{text}, needs a backend for {', '.join(map(str, opaque))}" if isinstance(opaque, list) and opaque else text
 
 
 @click.command()
@@ -60,11 +70,9 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     """Reads and verifies model FILES; exit status 1 if any is refused."""
     bad = False
     for path in files:
-        try:
-            facts = describe(path)
-        except EdgedError as error:
-            facts, bad = {"file": str(path), "ok": False, "reason": str(error)}, True
-        click.echo(json.dumps(facts) if as_json else _line(facts))
+        facts = describe(path)
+        bad = bad or not facts.ok
+        click.echo(json.dumps(asdict(facts)) if as_json else str(facts))
     sys.exit(1 if bad else 0)
 
 

@@ -1,4 +1,5 @@
-"""The bundled demo: a network of our own that reads handwritten digits, and real scans that it was not trained on.
+"""The bundled demo: a network of our own that reads handwritten digits, and real scans that it was not
+trained on.
 
 `make_digits.py` makes the files of this folder; nothing else does.
 """

@@ -1,9 +1,12 @@
-"""Makes the demo model: trains on scikit-learn's bundled 8x8 digit scans, quantises, writes both .tflite files and test scans.
+"""Makes the demo model: trains on scikit-learn's bundled 8x8 digit scans, quantises, writes both .tflite
+files and test scans.
 
     python -m edged.demo.make_digits [FOLDER]
 
-Needs the extra `edged[demo]` (scikit-learn, for the scans only). Everything is seeded, so it makes the same network again. The
-scans: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (1998), CC BY 4.0.
+Needs the extra `edged[demo]` (scikit-learn, for the scans only). Everything is seeded, so it makes the same
+network again. The
+scans: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository
+(1998), CC BY 4.0.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ SHIPPED_SCANS = 50
 
 
 def scans() -> tuple[Array, Array, Array, Array]:
-    """(train images, train labels, test images, test labels); images (N, 8, 8, 1) in 0..1, one fifth held out."""
+    """(train images, train labels, test images, test labels); images (N, 8, 8, 1) in 0..1, one fifth held
+    out."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -83,9 +87,13 @@ def main(folder: Path) -> None:
         data = tflite.write(model)
         (folder / f"digits_{kind}.tflite").write_bytes(data)
         share = accuracy(tflite.read(data), test_images, test_labels)
-        print(f"digits_{kind}.tflite: {len(data)} bytes, {share:.2%} of {len(test_images)} held-out scans right")
+        print(
+            f"digits_{kind}.tflite: {len(data)} bytes, {share:.2%} of {len(test_images)} held-out scans right"
+        )
     pixels = np.rint(test_images[:SHIPPED_SCANS] * 16).astype(np.uint8)
-    np.savez_compressed(folder / "scans.npz", images=pixels, labels=test_labels[:SHIPPED_SCANS].astype(np.uint8))
+    np.savez_compressed(
+        folder / "scans.npz", images=pixels, labels=test_labels[:SHIPPED_SCANS].astype(np.uint8)
+    )
 
 
 if __name__ == "__main__":

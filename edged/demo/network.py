@@ -1,6 +1,7 @@
 """A small convolutional network in NumPy, forward and backward: what the demo model is trained with.
 
-Not a training framework: four layers, Adam, and nothing that the digits do not need. Images are (N, H, W, C) float64.
+Not a training framework: four layers, Adam, and nothing that the digits do not need. Images are (N, H, W, C)
+float64.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def unpatch(grad: Array, shape: tuple[int, ...], stride: int) -> Array:
 
 @dataclass
 class Layer:
-    """Weights (inputs, outputs) and bias of a convolution (`stride` > 0) or a fully connected layer (`stride` 0)."""
+    """Weights (inputs, outputs) and bias of a convolution (`stride` > 0) or a fully connected layer (`stride`
+    0)."""
 
     weights: Array
     bias: Array

@@ -1,6 +1,7 @@
 """The trained network as a graph: in float32, and in int8 by post-training quantisation.
 
-TFLite's int8 scheme: activations per tensor with a zero point, from the range seen on the training scans; weights symmetric
+TFLite's int8 scheme: activations per tensor with a zero point, from the range seen on the training scans;
+weights symmetric
 per output channel; bias int32 with scale input * weight; softmax output 1/256.
 """
 
@@ -15,8 +16,6 @@ from edged.graph.arrays import to_bytes
 from edged.graph.model import DType, Graph, Model, Node, Quantization, Shape, Signature, Tensor
 
 _CONV = {"padding": "SAME", "dilation_w_factor": 1, "dilation_h_factor": 1}
-
-
 
 
 def _activation(name: str, shape: Shape, quantization: Quantization | None = None) -> Tensor:
@@ -42,11 +41,15 @@ def _range(values: Array) -> Quantization:
     return Quantization((scale,), (int(np.clip(round(-128 - low / scale), -128, 127)),))
 
 
-def _weighted(index: int, layer: Layer, source: Tensor, result: Tensor, weights: Tensor, bias: Tensor) -> Node:
+def _weighted(
+    index: int, layer: Layer, source: Tensor, result: Tensor, weights: Tensor, bias: Tensor
+) -> Node:
     activation = {"fused_activation_function": "RELU" if layer.relu else "NONE"}
     if layer.stride:
         strides = {"stride_w": layer.stride, "stride_h": layer.stride}
-        return Node("conv_2d", (source, weights, bias), (result,), {**_CONV, **strides, **activation}, version=3)
+        return Node(
+            "conv_2d", (source, weights, bias), (result,), {**_CONV, **strides, **activation}, version=3
+        )
     options = {"weights_format": "DEFAULT", "keep_num_dims": False}
     return Node("fully_connected", (source, weights, bias), (result,), {**activation, **options}, version=4)
 
@@ -56,7 +59,9 @@ def _assemble(layers: list[Node], source: Tensor, logits: Tensor, quantization: 
     nodes = [*layers, Node("softmax", (logits,), (result,), {"beta": 1.0}, version=2)]
     graph = Graph("main", (source,), (result,), tuple(nodes))
     signature = Signature("serving_default", 0, {"image": source}, {"probabilities": result})
-    return Model((graph,), (signature,), description="edged digits: 8x8 grey scans of handwritten digits, 0..1")
+    return Model(
+        (graph,), (signature,), description="edged digits: 8x8 grey scans of handwritten digits, 0..1"
+    )
 
 
 def _flat_shape(layer: Layer, size: int) -> tuple[Shape, int]:
@@ -100,7 +105,9 @@ def _int8_weights(index: int, layer: Layer, input_scale: float) -> tuple[Tensor,
     weights = _shaped(layer)
     largest = np.abs(weights).reshape(len(weights), -1).max(axis=1)
     scales = np.float32(np.maximum(largest, 1e-6) / 127)
-    stored = np.clip(np.rint(weights / scales.reshape(-1, *[1] * (weights.ndim - 1))), -127, 127).astype(np.int8)
+    stored = np.clip(np.rint(weights / scales.reshape(-1, *[1] * (weights.ndim - 1))), -127, 127).astype(
+        np.int8
+    )
     zeros = (0,) * len(scales)
     per_channel = Quantization(tuple(float(s) for s in scales), zeros)
     bias_scales = tuple(float(np.float32(input_scale * s)) for s in scales)

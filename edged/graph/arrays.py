@@ -19,7 +19,8 @@ _UNPACKED: dict[DType, Any] = {
 
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
-    """The dtype of the array that stands for a tensor: 4- and 2-bit integers widen to 8, bfloat16 to float32."""
+    """The dtype of the array that stands for a tensor: 4- and 2-bit integers widen to 8, bfloat16 to
+    float32."""
     found = _NUMPY.get(dtype) or _UNPACKED.get(dtype)
     if found is None:
         raise UnsupportedError(f"tensors of dtype {dtype} have no array form")
@@ -27,11 +28,14 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
 
 
 def from_bytes(dtype: DType, shape: tuple[int, ...], data: memoryview | bytes, name: str = "") -> Array:
-    """The array of `shape`; a view of `data` wherever no unpacking is needed. ModelError when the size is wrong."""
+    """The array of `shape`; a view of `data` wherever no unpacking is needed. ModelError when the size is
+    wrong."""
     count = int(np.prod(shape, dtype=np.int64))
     need = (count * dtype.bits + 7) // 8
     if len(data) != need:
-        raise ModelError(f"tensor {name!r}: {len(data)} bytes of data, but its shape {shape} of {dtype} takes {need}")
+        raise ModelError(
+            f"tensor {name!r}: {len(data)} bytes of data, but its shape {shape} of {dtype} takes {need}"
+        )
     if dtype.is_sub_byte:
         return _unpack(np.frombuffer(data, np.uint8), dtype, count).reshape(shape)
     if dtype is DType.BFLOAT16:

@@ -11,10 +11,22 @@ from edged.graph.model import DType, Graph, Node, Shape, Tensor
 from edged.graph.ops import table
 
 FOLD_GROWTH = 1 << 16
-"""A folded value may be this many bytes larger than the constants it is made of (float16 weights double, a FILL may not explode)."""
+"""A folded value may be this many bytes larger than the constants it is made of (float16 weights double, a
+FILL may not explode)."""
 
 _ALWAYS = frozenset({"dequantize", "densify"})
-_NEVER = frozenset({"custom", "random_uniform", "random_standard_normal", "multinomial", "call_once", "var_handle", "while", "if"})
+_NEVER = frozenset(
+    {
+        "custom",
+        "random_uniform",
+        "random_standard_normal",
+        "multinomial",
+        "call_once",
+        "var_handle",
+        "while",
+        "if",
+    }
+)
 
 
 def make_constant(name: str, array: Array, like: Tensor | None = None) -> Tensor:
@@ -22,7 +34,9 @@ def make_constant(name: str, array: Array, like: Tensor | None = None) -> Tensor
     dtype = like.dtype if like is not None else DType(str(array.dtype))
     data = memoryview(to_bytes(dtype, array))
     base = like if like is not None else Tensor(name, dtype, ())
-    return replace(base, name=name, shape=tuple(array.shape), signature=None, data=data, sparsity=None, variable=False)
+    return replace(
+        base, name=name, shape=tuple(array.shape), signature=None, data=data, sparsity=None, variable=False
+    )
 
 
 def with_array(tensor: Tensor, array: Array) -> Tensor:
@@ -66,7 +80,8 @@ def _shape_of(node: Node) -> tuple[Array, ...] | None:
 def fold_constants(graph: Graph, dynamic: frozenset[Tensor] = frozenset()) -> Graph:
     """`graph` with every node of constant inputs replaced by its value.
 
-    Float16 weights behind DEQUANTIZE and sparse ones behind DENSIFY are always folded. Tensors in `dynamic` have
+    Float16 weights behind DEQUANTIZE and sparse ones behind DENSIFY are always folded. Tensors in `dynamic`
+    have
     a shape that only a run knows. A node whose reference refuses its inputs is left for the run to report.
     """
     value: dict[Tensor, Tensor] = {}
@@ -88,7 +103,7 @@ def _fold(node: Node, dynamic: frozenset[Tensor]) -> tuple[Array, ...] | None:
         return _shape_of(node)
     if not _foldable(node) or (node.op not in _ALWAYS and _predicted(node) > FOLD_GROWTH * 64):
         return None
-    inputs = [None if t is None else constant(t) for t in node.inputs if t is None or not t.sparsity or True]
+    inputs = [None if t is None else constant(t) for t in node.inputs]
     try:
         arrays = tuple(evaluate_node(node, inputs))
     except EdgedError:

@@ -1,4 +1,5 @@
-"""Minimum s-t cut by Dinic's algorithm (E. Dinic 1970), on graphs of a few thousand edges with float capacities."""
+"""Minimum s-t cut by Dinic's algorithm (E. Dinic 1970), on graphs of a few thousand edges with float
+capacities."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class FlowGraph:
         return level
 
     def _push(self, source: int, sink: int, level: list[int], position: list[int]) -> float:
-        """One augmenting path along the levels; returns what it carries. A path is walked, not recursed into."""
+        """One augmenting path along the levels; returns what it carries. A path is walked, not recursed
+        into."""
         path: list[int] = []
         vertex = source
         while vertex != sink:

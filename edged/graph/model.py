@@ -1,7 +1,9 @@
 """Model, Graph, Node, Tensor, Quantization: frozen, compared by identity, nodes in topological order.
 
-A tensor that holds data is a constant; its bytes stay a view of the mapped file until somebody computes with them. This
-module knows no operator: what an op means stands in `edged.graph.ops`, what a legal graph is in `edged.graph.verify`.
+A tensor that holds data is a constant; its bytes stay a view of the mapped file until somebody computes with
+them. This
+module knows no operator: what an op means stands in `edged.graph.ops`, what a legal graph is in
+`edged.graph.verify`.
 """
 
 from __future__ import annotations
@@ -72,8 +74,10 @@ _BITS: dict[DType, int] = {
 class Quantization:
     """Affine quantisation: real = scale * (stored - zero_point).
 
-    One scale: per tensor. Several: per channel along `axis` (one zero point for all, or one each). `block_size` > 0:
-    blockwise along `axis`, the scales being the float16/float32 tensor `block_scales` (and `block_zero_points`).
+    One scale: per tensor. Several: per channel along `axis` (one zero point for all, or one each).
+    `block_size` > 0:
+    blockwise along `axis`, the scales being the float16/float32 tensor `block_scales` (and
+    `block_zero_points`).
     """
 
     scales: tuple[float, ...] = ()
@@ -115,7 +119,8 @@ class Tensor:
     """One value of a graph.
 
     `shape` is concrete (what the file stores); `signature` marks dimensions that a client may resize with -1.
-    `data` is the little-endian bytes of a constant. `variable` keeps its value from call to call. `rank_known` False:
+    `data` is the little-endian bytes of a constant. `variable` keeps its value from call to call.
+    `rank_known` False:
     the file gives no shape (LiteRT: unknown rank), and it comes from shape inference.
     """
 
@@ -153,10 +158,12 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
-    """One operation. `op` is TFLite's builtin name in lower case (`conv_2d`), or `custom` with its code in `custom_code`.
+    """One operation. `op` is TFLite's builtin name in lower case (`conv_2d`), or `custom` with its code in
+    `custom_code`.
 
     `attrs` has the field names of schema.fbs and plain values (enums as their names: padding="SAME",
-    fused_activation_function="RELU6"). `options` are the raw bytes of a custom op. `origin` is where the node came from,
+    fused_activation_function="RELU6"). `options` are the raw bytes of a custom op. `origin` is where the node
+    came from,
     for messages ("operator 14 CONV_2D").
     """
 
@@ -180,7 +187,8 @@ class Node:
         return self.origin or self.kind
 
     def input(self, index: int) -> Tensor:
-        """The tensor of a required input; ModelError is verify's business, so an absent one is a programming error."""
+        """The tensor of a required input; ModelError is verify's business, so an absent one is a programming
+        error."""
         tensor = self.inputs[index]
         assert tensor is not None, f"{self.where}: input {index} is absent"
         return tensor
@@ -197,7 +205,8 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order between `inputs` and `outputs`. Several of them, naming each other by index, are a Model."""
+    """Nodes in topological order between `inputs` and `outputs`. Several of them, naming each other by index,
+    are a Model."""
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -245,7 +254,9 @@ class Graph:
         return replace(self, nodes=tuple(nodes))
 
     def __str__(self) -> str:
-        head = f"graph {self.name}({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
+        head = (
+            f"graph {self.name}({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
+        )
         return "\n".join([head, *(f"  {node}" for node in self.nodes)])
 
 
@@ -261,7 +272,8 @@ class Signature:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What a file holds: graphs (the first is the main one), named signatures, and what the file says of itself."""
+    """What a file holds: graphs (the first is the main one), named signatures, and what the file says of
+    itself."""
 
     graphs: tuple[Graph, ...]
     signatures: tuple[Signature, ...] = ()

@@ -1,19 +1,28 @@
-"""Gives every node of a graph to a device, by least estimated time from input to output, with the reason for its place.
+"""Gives every node of a graph to a device, by least estimated time from input to output, with the reason for
+its place.
 
-The time of a placement is the sum of its nodes' times and of what crosses between devices. A tensor that crosses pays once per device
-that it goes to: out of its device and into the other, both through the host, where the graph's inputs and outputs live.
+The time of a placement is the sum of its nodes' times and of what crosses between devices. A tensor that
+crosses pays once per device
+that it goes to: out of its device and into the other, both through the host, where the graph's inputs and
+outputs live.
 
-Method. For two devices this is a minimum cut, and so exact on any graph: a node's times are its ties to the two sides, a tensor's
-crossing an edge from its producer through one auxiliary vertex to all its readers. For more devices: expansion moves (Boykov, Veksler, Zabih 2001):
-each move lets every node keep its device or change to device a, which is a two-device problem again, until no move gains.
+Method. For two devices this is a minimum cut, and so exact on any graph: a node's times are its ties to the
+two sides, a tensor's
+crossing an edge from its producer through one auxiliary vertex to all its readers. For more devices:
+expansion moves (Boykov, Veksler, Zabih 2001):
+each move lets every node keep its device or change to device a, which is a two-device problem again, until no
+move gains.
 Starts are every single device, the cheapest device of each node, and on chains the exact dynamic programme
-over devices. The best result wins, so the result is never worse than the best single device, and exact on chains.
+over devices. The best result wins, so the result is never worse than the best single device, and exact on
+chains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from edged.errors import ModelError
 from edged.graph.mincut import INFINITE, FlowGraph
@@ -33,8 +42,10 @@ class RequirementError(ModelError):
 class Device:
     """What the partition knows of one device; times in microseconds.
 
-    `times` has a node when the device supports it, `refusals` the reason when it does not. `fixed_us` + bytes / `bytes_per_us` is one tensor's
-    way in or out (0 and infinite: it works in host memory). `memory` limits the sum of `node_bytes`; 0 means no limit.
+    `times` has a node when the device supports it, `refusals` the reason when it does not. `fixed_us` + bytes
+    / `bytes_per_us` is one tensor's
+    way in or out (0 and infinite: it works in host memory). `memory` limits the sum of `node_bytes`; 0 means
+    no limit.
     """
 
     name: str
@@ -56,14 +67,20 @@ class Part:
 
     device: str
     graph: Graph
-    microseconds: float
+    times: Mapping[Node, float]
     bytes_in: int
     bytes_out: int
+
+    @property
+    def microseconds(self) -> float:
+        """Expected time of one run, by the costs that the partition was made with."""
+        return sum(self.times.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Steps in the order that they may run, each node's device and reason, and the estimated time of the whole."""
+    """Steps in the order that they may run, each node's device and reason, and the estimated time of the
+    whole."""
 
     parts: tuple[Part, ...]
     device: Mapping[Node, str]
@@ -130,13 +147,16 @@ class _Problem:
                     0.0 if tensor is None else self.crossing(tensor, before if index else None, {here})
                     for before in range(count)
                 ]
-                source = min(range(count), key=lambda before, move=move: best[before] + move[before])  # type: ignore[misc]
+                source = int(np.argmin(np.add(best, move)))
                 came.append(source)
                 row.append(best[source] + move[source] + self.time(node, here))
             best = row
             back.append(came)
         last = self.graph.nodes[-1]
-        end = [best[d] + sum(self.crossing(t, d, {None}) for t in last.outputs if t in self.graph.outputs) for d in range(count)]
+        end = [
+            best[d] + sum(self.crossing(t, d, {None}) for t in last.outputs if t in self.graph.outputs)
+            for d in range(count)
+        ]
         device = min(range(count), key=end.__getitem__)
         labels: Labels = {}
         for node, came in zip(reversed(self.graph.nodes), reversed(back), strict=True):
@@ -147,7 +167,8 @@ class _Problem:
     def expand(self, labels: Labels, target: int) -> Labels:
         """The best placement in which every node keeps its device or moves to `target`.
 
-        Source side: moves to target. A reader's edges carry what a tensor pays when just one end moves; where a tensor has ends on several
+        Source side: moves to target. A reader's edges carry what a tensor pays when just one end moves; where
+        a tensor has ends on several
         devices the carried cost is an upper bound, so the caller compares true costs.
         """
         flow = FlowGraph(2)
@@ -155,7 +176,9 @@ class _Problem:
         source, sink = 0, 1
         for node, mine in vertex.items():
             flow.add(mine, sink, min(self.time(node, target), 1e15))
-            flow.add(source, mine, min(self.time(node, labels[node]), 1e15) if labels[node] != target else 1e18)
+            flow.add(
+                source, mine, min(self.time(node, labels[node]), 1e15) if labels[node] != target else 1e18
+            )
         for tensor, maker, users in self.values:
             self._tie(flow, vertex, labels, target, tensor, maker, users)
         moved = flow.cut(source, sink)
@@ -198,7 +221,7 @@ def _improve(problem: _Problem, labels: Labels) -> Labels:
 def _solve(problem: _Problem) -> Labels:
     nodes, devices = problem.graph.nodes, range(len(problem.devices))
     starts = [dict.fromkeys(nodes, d) for d in devices]
-    starts.append({n: min(devices, key=lambda d, n=n: problem.time(n, d)) for n in nodes})  # type: ignore[misc]
+    starts.append({n: int(np.argmin([problem.time(n, d) for d in devices])) for n in nodes})
     if problem.is_chain():
         starts.append(problem.chain())
     return min((_improve(problem, labels) for labels in starts), key=problem.cost)
@@ -233,7 +256,7 @@ def _within_memory(graph: Graph, devices: Sequence[Device]) -> tuple[_Problem, L
         for node in (n for nodes in over.values() for n in nodes):
             if not any(node in d.times for d in devices):
                 raise RequirementError(
-                    f"{node.where} can run on no other device, and does not fit the memory limit where it can",
+                    f"{node.where} can run on no other device, and is over the memory limit where it can",
                     remedy="raise the limit, or pin other nodes elsewhere",
                 )
 
@@ -255,9 +278,13 @@ def _pinned(graph: Graph, devices: Sequence[Device], pin: Mapping[str, str]) -> 
     names = {t.name for node in graph.nodes for t in node.outputs} | {node.kind for node in graph.nodes}
     for key, device in pin.items():
         if device not in known:
-            raise RequirementError(f"pin {key!r} -> {device!r}: no such device", remedy=f"devices: {', '.join(sorted(known))}")
+            raise RequirementError(
+                f"pin {key!r} -> {device!r}: no such device", remedy=f"devices: {', '.join(sorted(known))}"
+            )
         if key not in names:
-            raise RequirementError(f"pin {key!r}: no node of that output or op", remedy="see `edged show MODEL`")
+            raise RequirementError(
+                f"pin {key!r}: no node of that output or op", remedy="see `edged show MODEL`"
+            )
     made = []
     for device in devices:
         refusals = dict(device.refusals)
@@ -285,7 +312,9 @@ def _check_supported(graph: Graph, devices: Sequence[Device]) -> None:
             raise ModelError(f"{node.where}: no device here runs it ({reasons})")
 
 
-def _check_required(labels: Labels, devices: Sequence[Device], require: Mapping[str, float], macs: Mapping[Node, int]) -> None:
+def _check_required(
+    labels: Labels, devices: Sequence[Device], require: Mapping[str, float], macs: Mapping[Node, int]
+) -> None:
     total = sum(macs.values()) or 1
     for name, share in require.items():
         there = sum(macs[n] for n, d in labels.items() if devices[d].name == name) / total
@@ -293,15 +322,23 @@ def _check_required(labels: Labels, devices: Sequence[Device], require: Mapping[
             continue
         device = next((d for d in devices if d.name == name), None)
         reasons = {} if device is None else {r: None for n, r in device.refusals.items() if macs.get(n)}
-        why = "; ".join(list(reasons)[:5]) or ("no such device" if device is None else "other devices are estimated faster: use pin")
-        raise RequirementError(f"only {there:.1%} of the MACs would run on {name}, {share:.1%} are required: {why}")
+        why = "; ".join(list(reasons)[:5]) or (
+            "no such device" if device is None else "other devices are estimated faster: use pin"
+        )
+        raise RequirementError(
+            f"only {there:.1%} of the MACs would run on {name}, {share:.1%} are required: {why}"
+        )
 
 
 def _reason(node: Node, mine: int, problem: _Problem, labels: Labels) -> str:
     """Why `node` is where it is: refusals first, then times, then what moving it would cost."""
     devices = problem.devices
     here = devices[mine]
-    refused = [f"{d.name} refuses it: {d.refusals.get(node, 'not supported')}" for d in devices if node not in d.times]
+    refused = [
+        f"{d.name} refuses it: {d.refusals.get(node, 'not supported')}"
+        for d in devices
+        if node not in d.times
+    ]
     others = [i for i, d in enumerate(devices) if i != mine and node in d.times]
     how = "measured" if node in here.measured else "estimated"
     parts = [f"{here.times[node]:.1f} us here ({how})"]
@@ -316,11 +353,15 @@ def _reason(node: Node, mine: int, problem: _Problem, labels: Labels) -> str:
 
 
 def _cut(graph: Graph, nodes: Sequence[Node], name: str) -> Graph:
-    """The nodes as a graph whose inputs and outputs are what crosses its border, in order of first mention."""
+    """The nodes as a graph whose inputs and outputs are what crosses its border, in order of first
+    mention."""
     inside = {t for n in nodes for t in n.outputs}
     chosen = frozenset(nodes)
     inputs = dict.fromkeys(
-        t for n in nodes for t in n.inputs if t is not None and not t.constant and not t.variable and t not in inside
+        t
+        for n in nodes
+        for t in n.inputs
+        if t is not None and not t.constant and not t.variable and t not in inside
     )
     read = {t for n in graph.nodes if n not in chosen for t in n.inputs if t is not None} | set(graph.outputs)
     outputs = dict.fromkeys(t for n in nodes for t in n.outputs if t in read)
@@ -328,7 +369,8 @@ def _cut(graph: Graph, nodes: Sequence[Node], name: str) -> Graph:
 
 
 def _parts(graph: Graph, problem: _Problem, labels: Labels) -> tuple[Part, ...]:
-    """Nodes of one device and one level together. A node's level is one more than that of what it reads from another device, so parts never wait for each other in a circle."""
+    """Nodes of one device and one level together. A node's level is one more than that of what it reads from
+    another device, so parts never wait for each other in a circle."""
     level: dict[Node, int] = {}
     groups: dict[tuple[int, int], list[Node]] = {}
     for node in graph.nodes:
@@ -339,9 +381,9 @@ def _parts(graph: Graph, problem: _Problem, labels: Labels) -> tuple[Part, ...]:
     for (depth, device), nodes in sorted(groups.items(), key=lambda item: item[0]):
         name = problem.devices[device].name
         inner = _cut(graph, nodes, f"{graph.name}.{depth}.{name}")
-        time = sum(problem.devices[device].times[n] for n in nodes)
+        times = {n: problem.devices[device].times[n] for n in nodes}
         size_in, size_out = sum(t.nbytes for t in inner.inputs), sum(t.nbytes for t in inner.outputs)
-        parts.append(Part(name, inner, time, size_in, size_out))
+        parts.append(Part(name, inner, times, size_in, size_out))
     return tuple(parts)
 
 
@@ -353,13 +395,14 @@ def partition(
     require: Mapping[str, float] | None = None,
     macs: Mapping[Node, int] | None = None,
 ) -> Partition:
-    """Splits `graph` among `devices`. ModelError where no device runs a node; RequirementError where a constraint cannot be met."""
+    """Splits `graph` among `devices`. ModelError where no device runs a node; RequirementError where a
+    constraint cannot be met."""
     devices = _pinned(graph, devices, pin or {})
     _check_supported(graph, devices)
     if not graph.nodes:
         return Partition((), {}, {}, 0.0, 0.0)
     problem, labels = _within_memory(graph, devices)
-    _check_required(labels, devices, require or {}, macs or {n: 0 for n in graph.nodes})
+    _check_required(labels, devices, require or {}, macs or dict.fromkeys(graph.nodes, 0))
     crossing = problem.crossings(labels)
     return Partition(
         parts=_parts(graph, problem, labels),

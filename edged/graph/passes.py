@@ -1,6 +1,7 @@
 """The passes that every loaded model goes through, as one table in the order they run.
 
-They work on concrete shapes: a model whose inputs are resized is resized first (`edged.graph.shapes`) and then optimised. Tensor
+They work on concrete shapes: a model whose inputs are resized is resized first (`edged.graph.shapes`) and
+then optimised. Tensor
 names of graph inputs and outputs never change.
 """
 
@@ -16,8 +17,11 @@ from edged.graph.rewrite import rewrite
 
 Pass = Callable[[Graph], Graph]
 
-SIDE_EFFECTS = frozenset({"assign_variable", "call_once", "while", "if", "call", "custom", "hashtable_import"})
-"""Ops that may change what outlives the call, or that only a backend understands: kept although nothing reads them."""
+SIDE_EFFECTS = frozenset(
+    {"assign_variable", "call_once", "while", "if", "call", "custom", "hashtable_import"}
+)
+"""Ops that may change what outlives the call, or that only a backend understands: kept although nothing reads
+them."""
 
 
 def drop_dead(graph: Graph) -> Graph:
@@ -50,5 +54,6 @@ def optimise_graph(graph: Graph) -> Graph:
 
 
 def optimise(model: Model) -> Model:
-    """`model` with every graph through every pass; signatures stay valid, since graph inputs and outputs stay."""
+    """`model` with every graph through every pass; signatures stay valid, since graph inputs and outputs
+    stay."""
     return replace(model, graphs=tuple(optimise_graph(graph) for graph in model.graphs))

@@ -1,8 +1,10 @@
 """Rewriting a graph by tables of rules.
 
-A rule is `(pattern, function)`. The pattern names a node and, through its inputs, the nodes that feed it; the function gets the
+A rule is `(pattern, function)`. The pattern names a node and, through its inputs, the nodes that feed it; the
+function gets the
 match and answers with what to put in place of the root node: a Node (with the root's outputs), a Tensor that
-already holds the value, or None for "leave it". Nodes stand in topological order and patterns look backwards, so one forward walk with
+already holds the value, or None for "leave it". Nodes stand in topological order and patterns look backwards,
+so one forward walk with
 a count of uses reaches the fixpoint of peephole rules. What a rule makes unused is dropped on the way.
 """
 
@@ -16,9 +18,11 @@ from edged.graph.model import Graph, Node, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Pat:
-    """Matches a node of one of `kinds` whose inputs match `inputs` (a missing or None entry matches anything).
+    """Matches a node of one of `kinds` whose inputs match `inputs` (a missing or None entry matches
+    anything).
 
-    `once`: every output of the node is used exactly once, so it may be swallowed. `name`: key of the node in the match.
+    `once`: every output of the node is used exactly once, so it may be swallowed. `name`: key of the node in
+    the match.
     `where`: a further condition on the node alone.
     """
 
@@ -54,7 +58,9 @@ class _Walk:
 
     def visit(self, node: Node) -> None:
         if any(t in self.instead for t in node.inputs if t is not None):
-            node = replace(node, inputs=tuple(None if t is None else self.instead.get(t, t) for t in node.inputs))
+            node = replace(
+                node, inputs=tuple(None if t is None else self.instead.get(t, t) for t in node.inputs)
+            )
         while (better := self._improve(node)) is not None:
             self._count(better, +1)
             self._count(node, -1)
@@ -93,7 +99,8 @@ class _Walk:
         return True
 
     def _count(self, what: Node | Tensor, step: int) -> None:
-        """Adds (+1) or takes away (-1) the uses that `what` makes of tensors, dropping producers left unused."""
+        """Adds (+1) or takes away (-1) the uses that `what` makes of tensors, dropping producers left
+        unused."""
         for tensor in (what,) if isinstance(what, Tensor) else what.inputs:
             if tensor is None:
                 continue

@@ -1,6 +1,8 @@
-"""Rules that fuse: activations, padding and per-channel affine nodes into the weighted node before or after them.
+"""Rules that fuse: activations, padding and per-channel affine nodes into the weighted node before or after
+them.
 
-Every rule keeps integer results to the byte: a quantised activation is only fused when it neither rescales nor shifts,
+Every rule keeps integer results to the byte: a quantised activation is only fused when it neither rescales
+nor shifts,
 padding only when what it pads with is what the weighted node would read outside its input.
 """
 
@@ -48,7 +50,8 @@ def fuse_activation(m: Match) -> Replacement:
 
 
 def _spatial_padding(pad: Node) -> tuple[int, int, int, int] | None:
-    """(top, bottom, left, right) when a PAD touches only height and width of an NHWC tensor, by constants >= 0."""
+    """(top, bottom, left, right) when a PAD touches only height and width of an NHWC tensor, by constants >=
+    0."""
     amounts = pad.optional(1)
     if amounts is None or not amounts.constant or amounts.shape != (4, 2):
         return None
@@ -65,7 +68,9 @@ def _pads_with_zero(pad: Node) -> bool:
         return True
     if not fill.constant:
         return False
-    zero = pad.input(0).quantization.zero_point if quantised(pad.input(0)) and pad.input(0).quantization else 0
+    zero = (
+        pad.input(0).quantization.zero_point if quantised(pad.input(0)) and pad.input(0).quantization else 0
+    )
     return bool((constant(fill) == zero).all())
 
 
@@ -107,12 +112,14 @@ def _padded(node: Node, pad: Node) -> Replacement:
 
 
 def fuse_pad(m: Match) -> Replacement:
-    """pad -> conv with VALID: SAME where the amounts are SAME's, else EXPLICIT with (top, bottom, left, right)."""
+    """pad -> conv with VALID: SAME where the amounts are SAME's, else EXPLICIT with (top, bottom, left,
+    right)."""
     return _padded(m["root"], m["pad"]) if _pads_with_zero(m["pad"]) else None
 
 
 def fuse_pad_max(m: Match) -> Replacement:
-    """relu-like -> pad with 0 -> max pool: 0 never wins over what a relu puts out, so padding as max pool does is the same.
+    """relu-like -> pad with 0 -> max pool: 0 never wins over what a relu puts out, so padding as max pool
+    does is the same.
 
     Each window must hold at least one real element, which padding narrower than the window ensures.
     """
@@ -158,7 +165,9 @@ def _affine(m: Match) -> tuple[Node, Array, Array | None, Array] | None:
 def _rebuilt(m: Match, weights: Array, bias: Array) -> Replacement:
     weighted, root = m["weighted"], m["root"]
     old = weighted.optional(2)
-    new_bias = with_array(old, bias) if old is not None else make_constant(f"{root.outputs[0].name}/bias", bias)
+    new_bias = (
+        with_array(old, bias) if old is not None else make_constant(f"{root.outputs[0].name}/bias", bias)
+    )
     inputs = (weighted.input(0), with_array(weighted.input(1), weights), new_bias, *weighted.inputs[3:])
     fused = attr(root, "fused_activation_function", "NONE")
     return replace(with_attrs(weighted, fused_activation_function=fused), inputs=inputs, outputs=root.outputs)
@@ -203,7 +212,13 @@ def _behind(root: str | tuple[str, ...], side: int) -> Pat:
 RULES: list[Rule] = [
     (Pat(tuple(_ACTIVATIONS), (Pat(_CARRIERS, name="carrier", once=True, where=_plain),)), fuse_activation),
     (Pat(_CONV, (_PAD,)), fuse_pad),
-    (Pat("max_pool_2d", (replace(_PAD, inputs=(Pat((*_CARRIERS, "relu", "relu6"), name="source", where=_nonnegative),)),)), fuse_pad_max),
+    (
+        Pat(
+            "max_pool_2d",
+            (replace(_PAD, inputs=(Pat((*_CARRIERS, "relu", "relu6"), name="source", where=_nonnegative),)),),
+        ),
+        fuse_pad_max,
+    ),
     (_behind("mul", 0), fold_scale),
     (_behind("mul", 1), fold_scale),
     (_behind("add", 0), fold_shift),

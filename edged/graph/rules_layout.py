@@ -1,4 +1,5 @@
-"""Rules that cancel data movement: reshapes of reshapes, transposes that undo each other, moves that move nothing."""
+"""Rules that cancel data movement: reshapes of reshapes, transposes that undo each other, moves that move
+nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ _RESHAPES = ("reshape", "squeeze", "expand_dims")
 def _same_value(node: Node) -> bool:
     """The output has the bytes and the shape of the first input, so the node may go."""
     source, result = node.input(0), node.outputs[0]
-    return source.shape == result.shape and source.dtype == result.dtype and source.rank_known and result.rank_known
+    return (
+        source.shape == result.shape
+        and source.dtype == result.dtype
+        and source.rank_known
+        and result.rank_known
+    )
 
 
 def drop_identity(m: Match) -> Replacement:
@@ -41,7 +47,8 @@ def _permutation(node: Node) -> tuple[int, ...] | None:
 
 
 def drop_transpose(m: Match) -> Replacement:
-    """A transpose that keeps the order of all dimensions, or of all that are longer than 1 and keeps the shape."""
+    """A transpose that keeps the order of all dimensions, or of all that are longer than 1 and keeps the
+    shape."""
     perm, node = _permutation(m["root"]), m["root"]
     if perm is None or not _same_value(node):
         return None

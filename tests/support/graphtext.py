@@ -4,7 +4,8 @@
       %w:float32[2] = const 1 2
       %y:float32[1x2] = mul(%x, %w) {fused_activation_function=NONE}
 
-A tensor's type stands where it is first mentioned; `const` takes its elements, or one for all of them. `q(s,z)` behind a type quantises.
+A tensor's type stands where it is first mentioned; `const` takes its elements, or one for all of them.
+`q(s,z)` behind a type quantises.
 """
 
 from __future__ import annotations

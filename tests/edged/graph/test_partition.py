@@ -23,7 +23,13 @@ def random_graph(rng: Rng, count: int, chain: bool) -> Graph:
     values = [_tensor("x", int(rng.integers(1, 2000)))]
     nodes = []
     for i in range(count):
-        reads = [values[-1]] if chain else list(rng.choice(np.array(values, object), rng.integers(1, min(3, len(values)) + 1), replace=False))
+        reads = (
+            [values[-1]]
+            if chain
+            else list(
+                rng.choice(np.array(values, object), rng.integers(1, min(3, len(values)) + 1), replace=False)
+            )
+        )
         result = _tensor(f"t{i}", int(rng.integers(1, 2000)))
         nodes.append(Node("relu", tuple(reads), (result,), origin=f"n{i}"))
         values.append(result)
@@ -37,7 +43,9 @@ def random_devices(rng: Rng, graph: Graph, count: int) -> list[Device]:
     for d in range(count):
         runs = [n for n in graph.nodes if d == 0 or rng.random() < 0.8]
         times = {n: float(rng.integers(1, 60)) for n in runs}
-        fixed, speed = (0.0, float("inf")) if d == 0 else (float(rng.integers(0, 10)), float(rng.integers(20, 300)))
+        fixed, speed = (
+            (0.0, float("inf")) if d == 0 else (float(rng.integers(0, 10)), float(rng.integers(20, 300)))
+        )
         devices.append(Device(f"d{d}", times, {n: "no" for n in graph.nodes if n not in times}, fixed, speed))
     return devices
 
@@ -89,14 +97,18 @@ def test_parts_run_in_order(seed: int) -> None:
         assert set(part.graph.inputs) <= ready
         ready |= set(part.graph.outputs)
     assert set(graph.outputs) <= ready
-    assert sorted(n.origin for p in split.parts for n in p.graph.nodes) == sorted(n.origin for n in graph.nodes)
+    assert sorted(n.origin for p in split.parts for n in p.graph.nodes) == sorted(
+        n.origin for n in graph.nodes
+    )
 
 
 def _pair() -> tuple[Graph, list[Device]]:
     graph = random_graph(np.random.default_rng(1), 4, chain=True)
     cpu = Device("cpu", dict.fromkeys(graph.nodes, 10.0))
     some = graph.nodes[:3]
-    npu = Device("npu", dict.fromkeys(some, 1.0), {graph.nodes[3]: "stride 3 is not supported: use 1 or 2"}, 0.5, 1e6)
+    npu = Device(
+        "npu", dict.fromkeys(some, 1.0), {graph.nodes[3]: "stride 3 is not supported: use 1 or 2"}, 0.5, 1e6
+    )
     return graph, [cpu, npu]
 
 
@@ -134,13 +146,15 @@ def test_require() -> None:
     graph, devices = _pair()
     macs = dict.fromkeys(graph.nodes, 100)
     partition(graph, devices, require={"npu": 0.75}, macs=macs)
-    with pytest.raises(RequirementError, match=r"only 75.0% of the MACs would run on npu, 95.0% are required: stride 3"):
+    with pytest.raises(
+        RequirementError, match=r"only 75.0% of the MACs would run on npu, 95.0% are required: stride 3"
+    ):
         partition(graph, devices, require={"npu": 0.95}, macs=macs)
 
 
 def test_memory_limit() -> None:
     weights = [Tensor(f"w{i}", DType.INT8, (100,), data=memoryview(bytes(100))) for i in range(4)]
-    graph, devices = _pair()
+    graph, _ = _pair()
     nodes = []
     for node, weight in zip(graph.nodes, weights, strict=True):
         nodes.append(Node("fully_connected", (*node.inputs, weight), node.outputs, origin=node.origin))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.graphtext import parse
 
 from edged.graph.model import Graph, Model, Tensor
 from edged.graph.passes import drop_dead, optimise, optimise_graph
+from support.graphtext import parse
 
 CASES = {
     "relu goes into conv": (
@@ -159,7 +159,10 @@ def test_long_chain_is_linear() -> None:
     lines = ["graph g(%x:float32[2x3]) -> (%y:float32[2x3])", "%p:int32[2] = const 1 0"]
     last = "x"
     for i in range(5000):
-        lines += [f"%a{i}:float32[3x2] = transpose(%{last}, %p)", f"%b{i}:float32[2x3] = transpose(%a{i}, %p)"]
+        lines += [
+            f"%a{i}:float32[3x2] = transpose(%{last}, %p)",
+            f"%b{i}:float32[2x3] = transpose(%a{i}, %p)",
+        ]
         last = f"b{i}"
     lines.append(f"%y = relu(%{last})")
     assert len(optimise_graph(parse("\n".join(lines))).nodes) == 1

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.graphtext import parse
-
 from edged.graph.rewrite import Pat, rewrite
+from support.graphtext import parse
 
 
 def test_no_match_is_the_same_object() -> None:

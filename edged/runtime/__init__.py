@@ -1,0 +1,2 @@
+"""Devices, sessions, the registry of models: what turns requests into runs of delegates. Knows neither
+sockets nor signals."""

@@ -1,0 +1,97 @@
+"""A device is an actor: a mailbox, a thread, and a backend that only this thread runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+
+from edged.backend import Backend
+from edged.runtime.mailbox import Mailbox
+from edged.runtime.request import Request
+
+Serve = Callable[["Device", Request], None]
+
+
+class DeviceState(StrEnum):
+    """up: serves. down: raised an error, waits for a probe. hung: its thread does not come back. closed: for
+    good."""
+
+    UP = "up"
+    DOWN = "down"
+    HUNG = "hung"
+    CLOSED = "closed"
+
+
+@dataclass(slots=True)
+class DeviceCounters:
+    """What has happened on a device since the daemon started."""
+
+    runs: int = 0
+    failures: int = 0
+    hangs: int = 0
+    probes: int = 0
+    readmissions: int = 0
+    busy_seconds: float = 0.0
+
+
+class Device:
+    """`serve` runs one step of a request on the device's thread. `running` is (request, epoch, since) while
+    it does.
+
+    A thread that hangs cannot be ended: `restart` leaves it behind with its generation, and starts another.
+    `claim` is held while
+    a step's outputs are handed over, and while a request is taken away.
+    """
+
+    def __init__(self, name: str, backend: Backend, serve: Serve, queue_length: int) -> None:
+        self.name = name
+        self.backend = backend
+        self.state = DeviceState.UP
+        self.reason = ""
+        self.counters = DeviceCounters()
+        self.mailbox = Mailbox(queue_length)
+        self.running: tuple[Request, int, float] | None = None
+        self.heartbeat = monotonic()
+        self.generation = 0
+        self.claim = threading.Lock()
+        self._serve = serve
+        self._thread = self._start()
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(
+            target=self._loop, args=(self.generation,), name=f"edged:{self.name}"[:15], daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _loop(self, generation: int) -> None:
+        take, serve = self.mailbox.take, self._serve
+        while (request := take()) is not None:
+            if generation != self.generation:
+                self.mailbox.post(request, force=True)  # this thread was given up on: its successor serves
+                return
+            serve(self, request)
+            self.heartbeat = monotonic()
+            if generation != self.generation:
+                return
+
+    def restart(self) -> None:
+        """Gives up on the thread (it hangs) and starts another."""
+        self.generation += 1
+        self.running = None
+        self._thread = self._start()
+
+    @property
+    def up(self) -> bool:
+        return self.state is DeviceState.UP
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Ends the thread after what is queued, and releases the backend if the thread has ended."""
+        self.state = DeviceState.CLOSED
+        self.mailbox.close()
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self.backend.close()

@@ -1,0 +1,118 @@
+"""A model version made ready: its steps, each with a delegate on a device, and where every tensor of a
+request lives.
+
+Loaded is immutable but for its counters. What fails or is swapped gets a new Loaded; the old one drains and
+is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edged_ipc.shm import SlotLayout
+
+from edged.backend import Delegate, RunContext
+from edged.graph.model import Graph, Model, Tensor
+from edged.graph.partition import Part, Partition
+from edged.runtime.device import Device
+
+if TYPE_CHECKING:
+    from edged.runtime.batch import BatchBuffers
+
+
+@dataclass(slots=True)
+class Step:
+    """One part of the graph on its device. `inputs` and `outputs` are places in a binding's list of views."""
+
+    device: Device
+    delegate: Delegate
+    part: Part
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    measured_us: float = 0.0
+    runs: int = 0
+
+    def took(self, seconds: float) -> None:
+        """Records one run; the mean forgets at 1/16 a run."""
+        micro = seconds * 1e6
+        self.runs += 1
+        self.measured_us += (micro - self.measured_us) * (1.0 if self.runs == 1 else 1 / min(self.runs, 16))
+
+    @property
+    def expected_us(self) -> float:
+        return self.measured_us or self.part.microseconds
+
+
+@dataclass(eq=False)
+class Loaded:
+    """`places` lists the tensors of a request: the graph's inputs, its outputs, then what crosses between
+    steps.
+
+    `finals` are places to be copied at the end: an output that is an input too, or stands twice. `shared` is
+    the working memory of a model without
+    variables. `batched` has the same model for larger batches, by batch size.
+    """
+
+    name: str
+    version: int
+    label: str
+    model: Model
+    graph: Graph
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    partition: Partition
+    steps: tuple[Step, ...]
+    places: tuple[Tensor, ...]
+    layout: SlotLayout
+    resident_bytes: int
+    stateful: bool
+    finals: tuple[tuple[int, int], ...] = ()
+    in_flight: int = 0
+    retired: bool = False
+    shared: list[RunContext] | None = None
+    batched: dict[int, Loaded] = field(default_factory=dict)
+    rooms: dict[int, BatchBuffers] = field(default_factory=dict)
+
+    def remaining_us(self, step: int) -> float:
+        """Expected time from `step` to the end."""
+        return sum(s.expected_us for s in self.steps[step:])
+
+    def uses(self, device: Device) -> bool:
+        return any(step.device is device for step in self.steps)
+
+    def new_states(self) -> list[RunContext]:
+        """A fresh state of every step."""
+        return [RunContext(state=step.delegate.new_state()) for step in self.steps]
+
+    def close(self) -> None:
+        for step in self.steps:
+            step.delegate.close()
+        for batch in self.batched.values():
+            batch.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where tensors live in a request: their order, the place of each, and what is copied at the end."""
+
+    order: tuple[Tensor, ...]
+    index: dict[Tensor, int]
+    finals: tuple[tuple[int, int], ...]
+
+
+def places_of(graph: Graph, parts: Sequence[Part]) -> Places:
+    """Graph inputs and outputs first, in the slot's order, then what crosses between parts."""
+    order: list[Tensor] = [*graph.inputs, *graph.outputs]
+    index: dict[Tensor, int] = {}
+    finals = []
+    for place, tensor in enumerate(order):
+        first = index.setdefault(tensor, place)
+        if first != place and place >= len(graph.inputs):
+            finals.append((first, place))
+    for tensor in dict.fromkeys(t for p in parts for t in p.graph.outputs):
+        if tensor not in index:
+            index[tensor] = len(order)
+            order.append(tensor)
+    return Places(tuple(order), index, tuple(finals))

@@ -1,0 +1,198 @@
+"""A verified model and the open devices -> Loaded: costs, partition, delegates, layout of slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edged_ipc.shm import slot_layout
+
+from edged.backend import Delegate, PrepareContext, Subgraph
+from edged.errors import EdgedError, ModelError
+from edged.graph import partition as split
+from edged.graph.model import Graph, Model, Node, Tensor
+from edged.graph.passes import optimise
+from edged.graph.shapes import node_macs, resize
+from edged.runtime.device import Device
+from edged.runtime.loaded import Loaded, Places, Step, places_of
+from edged.runtime.measurements import Measurements
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a model is to be loaded as: constraints of its configuration, and memory limits."""
+
+    pin: Mapping[str, str] = field(default_factory=dict)
+    require: Mapping[str, float] = field(default_factory=dict)
+    batch: int = 1
+    threads: int = 1
+    max_arena_bytes: int = 0
+    cache_dir: str = ""
+    log: Callable[[str], None] = lambda _text: None
+
+
+def device_costs(device: Device, model: Model, graph: Graph, measured: Measurements) -> split.Device:
+    """What the partition has to know of `device` for `graph`; measured times replace the backend's
+    estimates."""
+    times: dict[Node, float] = {}
+    refusals: dict[Node, str] = {}
+    known = set()
+    for node in graph.nodes:
+        support = device.backend.supports(node)
+        if not support:
+            refusals[node] = support.reason
+            continue
+        found = measured.of(device.name, node)
+        if found is not None:
+            times[node] = found
+            known.add(node)
+        else:
+            times[node] = device.backend.estimate(Subgraph(_alone(node), model)).microseconds
+    link = device.backend.link
+    return split.Device(
+        device.name, times, refusals, link.fixed_us, link.bytes_per_us, measured=frozenset(known)
+    )
+
+
+def _alone(node: Node) -> Graph:
+    inputs = tuple(
+        dict.fromkeys(t for t in node.inputs if t is not None and not t.constant and not t.variable)
+    )
+    return Graph(node.where, inputs, node.outputs, (node,))
+
+
+def divide(
+    model: Model, graph: Graph, devices: Sequence[Device], demand: Demand, measured: Measurements
+) -> split.Partition:
+    """The partition of `graph` among the devices that are up. Vendor-compiled nodes go to the backend that
+    claims them."""
+    for node in graph.nodes:
+        if node.op == "custom" and not any(d.backend.supports(node) for d in devices):
+            names = ", ".join(d.name for d in devices)
+            reasons = "; ".join(f"{d.name}: {d.backend.supports(node).reason}" for d in devices)
+            raise ModelError(
+                f"{node.where}: no backend here runs the custom op {node.custom_code!r} "
+                f"(there are: {names}; {reasons})",
+                remedy="install or configure the backend of the vendor that the file was compiled for",
+            )
+    costs = [device_costs(device, model, graph, measured) for device in devices]
+    macs = {node: node_macs(node) for node in graph.nodes}
+    return split.partition(graph, costs, pin=demand.pin, require=demand.require, macs=macs)
+
+
+def entry_graph(model: Model, signature: str | None = None) -> tuple[Graph, tuple[str, ...], tuple[str, ...]]:
+    """(graph, input names, output names) of a signature; without one, of the first, else the main graph's
+    tensor names."""
+    chosen = next((s for s in model.signatures if signature in (None, s.name)), None)
+    if signature is not None and chosen is None:
+        names = ", ".join(s.name for s in model.signatures) or "none"
+        raise ModelError(f"the model has no signature {signature!r}", remedy=f"it has: {names}")
+    if chosen is None:
+        graph = model.main
+        return graph, tuple(t.name for t in graph.inputs), tuple(t.name for t in graph.outputs)
+    graph = model.graphs[chosen.graph]
+    return graph, _public(graph.inputs, chosen.inputs), _public(graph.outputs, chosen.outputs)
+
+
+def _public(tensors: Sequence[Tensor], names: Mapping[str, Tensor]) -> tuple[str, ...]:
+    by_tensor = {t: name for name, t in names.items()}
+    return tuple(by_tensor.get(t, t.name) for t in tensors)
+
+
+def load(
+    name: str,
+    version: int,
+    label: str,
+    source: Model,
+    devices: Sequence[Device],
+    demand: Demand,
+    measured: Measurements,
+) -> Loaded:
+    """Makes `source` (verified, not yet optimised) ready on `devices`. Raises ModelError or BackendError;
+    nothing stays open then."""
+    loaded = _load_shape(name, version, label, source, devices, demand, measured)
+    size = 2
+    while size <= demand.batch and not loaded.stateful:
+        try:
+            loaded.batched[size] = _load_shape(
+                name, version, label, batched(source, size), devices, demand, measured
+            )
+        except EdgedError:
+            loaded.close()
+            raise
+        size *= 2
+    loaded.resident_bytes += sum(b.resident_bytes for b in loaded.batched.values())
+    return loaded
+
+
+def batched(source: Model, size: int) -> Model:
+    """`source` for `size` requests at once. ModelError where the model has no symbolic first dimension."""
+    shapes = {}
+    for tensor in source.main.inputs:
+        if tensor.signature is None or tensor.signature[:1] != (-1,):
+            raise ModelError(
+                f"input {tensor.name} has no symbolic batch dimension", remedy="set batch = 1 for this model"
+            )
+        shapes[tensor.name] = (size * tensor.shape[0], *tensor.shape[1:])
+    return resize(source, shapes)
+
+
+def _load_shape(
+    name: str,
+    version: int,
+    label: str,
+    source: Model,
+    devices: Sequence[Device],
+    demand: Demand,
+    measured: Measurements,
+) -> Loaded:
+    model = optimise(source)
+    graph, input_names, output_names = entry_graph(model)
+    found = divide(model, graph, devices, demand, measured)
+    places = places_of(graph, found.parts)
+    steps = _prepare(model, found, places, devices, demand)
+    return Loaded(
+        name=name,
+        version=version,
+        label=label,
+        model=model,
+        graph=graph,
+        input_names=input_names,
+        output_names=output_names,
+        partition=found,
+        steps=steps,
+        places=places.order,
+        layout=slot_layout([t.nbytes for t in (*graph.inputs, *graph.outputs)]),
+        resident_bytes=sum(step.delegate.resident_bytes() for step in steps),
+        stateful=is_stateful(model),
+        finals=places.finals,
+    )
+
+
+def is_stateful(model: Model) -> bool:
+    """Does a call leave something behind for the next one?"""
+    return any(t.variable for g in model.graphs for t in g.tensors) or any(
+        n.op in ("assign_variable", "var_handle") for g in model.graphs for n in g.nodes
+    )
+
+
+def _prepare(
+    model: Model, found: split.Partition, places: Places, devices: Sequence[Device], demand: Demand
+) -> tuple[Step, ...]:
+    by_name = {d.name: d for d in devices}
+    context = PrepareContext(demand.threads, demand.max_arena_bytes, demand.cache_dir, log=demand.log)
+    made: list[Step] = []
+    delegates: list[Delegate] = []
+    try:
+        for part in found.parts:
+            device = by_name[part.device]
+            delegate = device.backend.prepare(context, Subgraph(part.graph, model))
+            delegates.append(delegate)
+            inputs = tuple(places.index[t] for t in part.graph.inputs)
+            outputs = tuple(places.index[t] for t in part.graph.outputs)
+            made.append(Step(device, delegate, part, inputs, outputs))
+    except BaseException:
+        for delegate in delegates:
+            delegate.close()
+        raise
+    return tuple(made)

@@ -1,0 +1,206 @@
+"""What happens when a device fails: its models are placed on the others, its requests tried there once, and
+it is probed.
+
+Runs on a thread of its own, fed by events; devices' threads only leave a note here and go on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from edged.backend import Support
+from edged.errors import EdgedError, ModelError, RequestError
+from edged.runtime.device import Device, DeviceState
+from edged.runtime.entry import Entry, EntryState
+from edged.runtime.registry import Registry
+from edged.runtime.request import Request
+from edged.runtime.session import describe, finish
+from edged_ipc.codes import Code
+
+TICK = 0.05
+FIRST_PROBE, LAST_PROBE = 0.5, 60.0
+PROBE_LIMIT = 10.0
+
+
+@dataclass(slots=True)
+class _Patient:
+    """A device that is not up: when to probe it next, and how long to wait after that."""
+
+    device: Device
+    due: float
+    wait: float = FIRST_PROBE
+
+
+class Recovery:
+    """Owns the states of devices. `hang_seconds` is how long a step of an untrusted device may take."""
+
+    def __init__(self, registry: Registry, *, hang_seconds: float, log: Callable[[str], None]) -> None:
+        self.registry = registry
+        self.hang_seconds = hang_seconds
+        self.log = log
+        self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._patients: list[_Patient] = []
+        self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._events.put(None)
+        self._thread.join(5)
+
+    def failed(self, device: Device, request: Request, epoch: int, error: BaseException) -> None:
+        """On a device's thread: a step raised. The client's own mistakes and our own kernels' refusals are
+        its reply."""
+        device.counters.failures += 1
+        if isinstance(error, RequestError | ModelError) or device.backend.trusted:
+            code = error.code if isinstance(error, EdgedError) else Code.BACKEND_FAILED
+            finish(request, code, f"{device.name}: {describe(error)}")
+            return
+        self._lose(device, DeviceState.DOWN, describe(error))
+        self._again(request, describe(error))
+
+    def park(self, request: Request) -> None:
+        """A request that met a device which is not up waits until its model has been placed again."""
+        entry = request.session.entry
+        with entry.guard:
+            request.epoch += 1
+            entry.parked.append(request)
+        self._events.put(lambda: self._settle(entry))
+
+    def _again(self, request: Request, why: str) -> None:
+        if request.retries:
+            finish(request, Code.BACKEND_FAILED, f"failed again after a retry on another device: {why}")
+            return
+        request.retries += 1
+        request.session.entry.figures.retries += 1
+        self.park(request)
+
+    def _lose(self, device: Device, state: DeviceState, why: str) -> None:
+        if not device.up:
+            return
+        device.state, device.reason = state, why
+        self.log(f"device {device.name} is {state}: {why}; its work moves to the other devices")
+        self._events.put(lambda: self._lost(device))
+
+    def _lost(self, device: Device) -> None:
+        self._patients.append(_Patient(device, monotonic() + FIRST_PROBE))
+        for entry in list(self.registry.entries.values()):
+            if entry.current is not None and entry.current.uses(device):
+                self._settle(entry)
+
+    def _settle(self, entry: Entry) -> None:
+        """Places a model on the devices that are up if it is not, and sends its parked requests on."""
+        loaded = entry.current
+        if loaded is not None and any(not step.device.up for step in loaded.steps):
+            entry.state = EntryState.MOVING
+            try:
+                self.registry.place_again(entry)
+            except Exception as error:
+                entry.state, entry.reason = EntryState.FAILED, describe(error)
+                self.log(f"model {entry.name} cannot run on the devices that are left: {describe(error)}")
+        with entry.guard:
+            parked, entry.parked = entry.parked, []
+        for request in parked:
+            self._resume(entry, request)
+
+    def _resume(self, entry: Entry, request: Request) -> None:
+        loaded = entry.current
+        if loaded is None or entry.state is EntryState.FAILED:
+            finish(request, Code.BACKEND_FAILED, entry.reason or "the model is gone")
+            return
+        old = request.binding.loaded
+        try:
+            entry.begin(loaded)
+            request.binding = request.session.binding(request.slot, loaded)
+            entry.leave(old)
+            request.version = loaded.version
+            request.step = 0
+            request.session.rewind(request, loaded)
+        except Exception as error:
+            finish(request, Code.BACKEND_FAILED, f"could not be retried: {describe(error)}")
+            return
+        if loaded.steps:
+            loaded.steps[0].device.mailbox.post(request, force=True)
+        else:
+            finish(request, Code.OK, "")
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                event = self._events.get(timeout=TICK)
+                if event is None:
+                    return
+                event()
+            except Empty:
+                pass
+            except Exception as error:
+                self.log(f"recovery: {describe(error)}")
+            now = monotonic()
+            for device in self.registry.devices:
+                self._watch(device, now)
+            self._probe_due(now)
+
+    def _watch(self, device: Device, now: float) -> None:
+        """Takes the request away from a device that is over its limit."""
+        running = device.running
+        if running is None or device.backend.trusted or now - running[2] < self.hang_seconds:
+            return
+        request, epoch, since = running
+        with device.claim:
+            if device.running is not running or request.epoch != epoch:
+                return
+            request.epoch += 1
+        device.counters.hangs += 1
+        self._lose(device, DeviceState.HUNG, f"no answer for {now - since:.1f} s")
+        device.restart()
+        self._again(request, "it hung")
+
+    def _probe_due(self, now: float) -> None:
+        for patient in [p for p in self._patients if p.due <= now]:
+            device = patient.device
+            if device.state is DeviceState.CLOSED:
+                self._patients.remove(patient)
+                continue
+            device.counters.probes += 1
+            support = _probe(device)
+            if support:
+                self._patients.remove(patient)
+                self._readmit(device)
+            else:
+                patient.wait = min(patient.wait * 2, LAST_PROBE)
+                patient.due = monotonic() + patient.wait
+                device.reason = support.reason
+
+    def _readmit(self, device: Device) -> None:
+        device.state, device.reason = DeviceState.UP, ""
+        device.counters.readmissions += 1
+        self.log(f"device {device.name} is back")
+        for entry in list(self.registry.entries.values()):
+            if entry.current is None and entry.state is not EntryState.FAILED:
+                continue
+            try:
+                self.registry.place_again(entry)
+                entry.state, entry.reason = EntryState.READY, ""
+            except EdgedError as error:
+                self.log(f"model {entry.name} stays where it is: {describe(error)}")
+
+
+def _probe(device: Device) -> Support:
+    """Probes on a thread of its own, so that a device that hangs in its probe holds up nobody."""
+    answer: list[Support] = []
+
+    def ask() -> None:
+        try:
+            answer.append(device.backend.probe())
+        except Exception as error:
+            answer.append(Support(False, describe(error)))
+
+    thread = threading.Thread(target=ask, name="edged:probe", daemon=True)
+    thread.start()
+    thread.join(PROBE_LIMIT)
+    return answer[0] if answer else Support(False, f"the probe did not return within {PROBE_LIMIT:.0f} s")

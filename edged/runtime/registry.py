@@ -1,0 +1,309 @@
+"""The registry of models: load, swap, unload, memory, and the way of a request into the first mailbox.
+
+Slow work (reading, partition, preparing) is done by the caller's thread for load and swap, and by the
+`Recovery` for what a lost device
+forces; neither is ever a device's thread nor the daemon's loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from edged.errors import EdgedError, ModelError
+from edged.runtime import loading
+from edged.runtime.device import Device
+from edged.runtime.entry import Entry, EntryState, Source
+from edged.runtime.errors import (
+    BadSlotError,
+    BusyError,
+    MemoryLimitError,
+    ModelNotFoundError,
+    ModelUnloadedError,
+    SignatureChangedError,
+)
+from edged.runtime.loaded import Loaded
+from edged.runtime.loading import Demand
+from edged.runtime.measurements import Measurements
+from edged.runtime.request import NEVER, Done, Request
+from edged.runtime.session import ClientSession, finish
+from edged_ipc.codes import Code
+
+Log = Callable[[str], None]
+
+
+class Registry:
+    """All models by name. `devices` is shared with whoever supervises them."""
+
+    def __init__(self, devices: list[Device], measured: Measurements, *, memory_bytes: int, log: Log) -> None:
+        self.devices = devices
+        self.measured = measured
+        self.memory_bytes = memory_bytes
+        self.log = log
+        self.entries: dict[str, Entry] = {}
+        self.changing = threading.RLock()
+
+    def up(self) -> list[Device]:
+        """The devices that models may be placed on."""
+        return [d for d in self.devices if d.up]
+
+    def load(
+        self,
+        name: str,
+        source: Source,
+        demand: Demand,
+        *,
+        keep: bool = False,
+        priority: int = 16,
+        batch_wait: float = 0.0,
+    ) -> Entry:
+        """Adds a model and makes it ready. ModelError, BackendError or MemoryLimitError leave the registry as
+        it was."""
+        with self.changing:
+            if name in self.entries:
+                raise ModelError(f"a model {name!r} is loaded already", remedy="swap it, or unload it first")
+            entry = Entry(name, source, demand, keep=keep, priority=priority, batch_wait=batch_wait)
+            entry.drained = self._drained
+            self._bring(entry)
+            self.entries[name] = entry
+            self.log(f"model {name} loaded from {source.label}")
+            return entry
+
+    def swap(self, name: str, source: Source, demand: Demand | None = None, *, force: bool = False) -> Entry:
+        """Another version under the same name: the new one serves from now on, the old one ends what it has
+        begun."""
+        with self.changing:
+            entry = self.find(name)
+            old = entry.current
+            kept = entry.source, entry.demand
+            made = self._make(entry, source, demand or entry.demand)
+            if old is not None and not force and (difference := signature_difference(old, made)):
+                made.close()
+                raise SignatureChangedError(
+                    f"model {name!r}: the new version has another signature: {difference}",
+                    remedy="swap with force if every client is ready for it",
+                )
+            try:
+                self._make_room(made.resident_bytes, entry)
+            except MemoryLimitError:
+                made.close()
+                entry.source, entry.demand = kept
+                raise
+            entry.source, entry.demand = source, demand or entry.demand
+            self._serve(entry, made)
+            self.log(f"model {name} swapped to version {made.version} from {source.label}")
+            return entry
+
+    def unload(self, name: str) -> None:
+        """Takes a model away: open sessions get ModelUnloadedError from now on, requests in flight end."""
+        with self.changing:
+            entry = self.find(name)
+            del self.entries[name]
+            entry.state, entry.reason = EntryState.FAILED, "unloaded"
+            self._discard(entry, entry.replace(None))
+            self.log(f"model {name} unloaded")
+
+    def find(self, name: str) -> Entry:
+        """The entry of a model. ModelNotFoundError names what there is."""
+        entry = self.entries.get(name)
+        if entry is None:
+            known = ", ".join(sorted(self.entries)) or "none"
+            raise ModelNotFoundError(f"no model {name!r} is loaded", remedy=f"loaded: {known}")
+        return entry
+
+    def open(self, name: str, slots: list[memoryview]) -> ClientSession:
+        """A client's session on a model; an evicted one is read again. The lease holds until `close`."""
+        entry = self.find(name)
+        self.ready(entry)
+        with entry.guard:
+            entry.leases += 1
+        return ClientSession(entry, slots, entry.priority)
+
+    def close(self, session: ClientSession) -> None:
+        """Gives the lease back."""
+        with session.entry.guard:
+            session.entry.leases -= 1
+            session.entry.last_used = monotonic()
+
+    def ready(self, entry: Entry) -> Loaded:
+        """The serving version, read again if it was evicted."""
+        loaded = entry.current
+        if loaded is not None:
+            return loaded
+        with self.changing:
+            if entry.current is None:
+                if entry.state is not EntryState.EVICTED:
+                    raise ModelUnloadedError(
+                        f"model {entry.name!r} is not loaded any more ({entry.reason or entry.state})"
+                    )
+                self._bring(entry)
+                self.log(f"model {entry.name} read again")
+            assert entry.current is not None
+            return entry.current
+
+    def submit(
+        self,
+        session: ClientSession,
+        id: int,
+        slot: int,
+        done: Done,
+        priority: int | None = None,
+        deadline: float = NEVER,
+    ) -> Request:
+        """Queues a request on the slot's contents. BusyError, BadSlotError and ModelUnloadedError are raised,
+        later failures go to `done`."""
+        entry = session.entry
+        loaded = entry.current or self.ready(entry)
+        if not 0 <= slot < len(session.busy):
+            raise BadSlotError(f"slot {slot} is not one of this session's {len(session.busy)}")
+        if session.busy[slot]:
+            raise BadSlotError(
+                f"slot {slot} has a request in flight", remedy="wait for its reply, or use another slot"
+            )
+        binding = session.binding(slot, loaded)
+        level = session.priority if priority is None else priority
+        request = Request(session, id, slot, binding, done, level, deadline, monotonic())
+        request.version = loaded.version
+        session.busy[slot] = 1
+        entry.begin(loaded)
+        if not session.enter(request):
+            return request  # a model with variables: it follows the session's request before it
+        if not loaded.steps:
+            finish(request, Code.OK, "")
+        elif not loaded.steps[0].device.mailbox.post(request):
+            session.busy[slot] = 0
+            request.ended = True
+            entry.leave(loaded)
+            session.leave(request)
+            device = loaded.steps[0].device
+            raise BusyError(
+                f"{device.name} has {device.mailbox.limit} requests waiting",
+                remedy="try again later, or send fewer",
+            )
+        return request
+
+    def _bring(self, entry: Entry) -> None:
+        made = self._make(entry, entry.source, entry.demand)
+        try:
+            self._make_room(made.resident_bytes, entry)
+        except MemoryLimitError:
+            made.close()
+            raise
+        self._serve(entry, made)
+
+    def _make(self, entry: Entry, source: Source, demand: Demand) -> Loaded:
+        model = source.read()
+        return loading.load(
+            entry.name, entry.version + 1, source.label, model, self.up(), demand, self.measured
+        )
+
+    def _serve(self, entry: Entry, made: Loaded) -> None:
+        entry.version = made.version
+        entry.state, entry.reason = EntryState.READY, ""
+        self._discard(entry, entry.replace(made))
+
+    def place_again(self, entry: Entry) -> None:
+        """The same version on the devices that are up now. EdgedError when they cannot run it."""
+        with self.changing:
+            if entry.current is None:
+                return
+            made = loading.load(
+                entry.name,
+                entry.version,
+                entry.source.label,
+                entry.source.read(),
+                self.up(),
+                entry.demand,
+                self.measured,
+            )
+            self._serve(entry, made)
+
+    def resident_bytes(self) -> int:
+        return sum(entry.resident_bytes for entry in self.entries.values())
+
+    def _make_room(self, need: int, newcomer: Entry) -> None:
+        """Evicts what was used longest ago until `need` more bytes fit; what is in use, or kept, stays."""
+        if need > self.memory_bytes:
+            raise MemoryLimitError(
+                f"model {newcomer.name!r} takes {need} bytes, the limit of all models is {self.memory_bytes}",
+                remedy="raise [limits] memory_bytes",
+            )
+        idle = sorted(
+            (
+                e
+                for e in self.entries.values()
+                if e is not newcomer and e.current and not e.keep and not e.in_use
+            ),
+            key=lambda e: e.last_used,
+        )
+        while self.resident_bytes() + need > self.memory_bytes:
+            if not idle:
+                used = ", ".join(
+                    f"{e.name} {e.resident_bytes}" for e in self.entries.values() if e.resident_bytes
+                )
+                raise MemoryLimitError(
+                    f"model {newcomer.name!r} takes {need} bytes, and the models in use "
+                    f"leave too few of {self.memory_bytes} ({used})",
+                    remedy="close sessions, unload a model, or raise [limits] memory_bytes",
+                )
+            self.evict(idle.pop(0))
+
+    def evict(self, entry: Entry) -> None:
+        """Frees a model's memory; it is read again when somebody wants it."""
+        entry.state = EntryState.EVICTED
+        self._discard(entry, entry.replace(None))
+        self.log(f"model {entry.name} evicted: used longest ago")
+
+    def _discard(self, entry: Entry, old: Loaded | None) -> None:
+        if old is not None:
+            old.close()
+
+    def _drained(self, entry: Entry, loaded: Loaded) -> None:
+        with entry.guard:
+            if loaded not in entry.draining:
+                return
+            entry.draining.remove(loaded)
+        loaded.close()
+        self.log(f"model {entry.name}: version {loaded.version} has drained")
+
+    def record_measurements(self) -> None:
+        """Hands the measured times of all steps to the store, and saves it."""
+        for entry in self.entries.values():
+            loaded = entry.current
+            for step in loaded.steps if loaded is not None else ():
+                if step.runs >= 8:
+                    self.measured.record(step.device.name, step.part.times, step.measured_us)
+        self.measured.save()
+
+    def shut(self) -> None:
+        """Closes every model; devices must have stopped taking requests."""
+        for entry in list(self.entries.values()):
+            try:
+                self.unload(entry.name)
+            except EdgedError as error:
+                self.log(f"model {entry.name}: {error}")
+
+
+def signature_difference(old: Loaded, new: Loaded) -> str:
+    """What a client of `old` would trip over in `new`; "" when nothing."""
+    for what, names_old, names_new, ours, theirs in (
+        ("input", old.input_names, new.input_names, old.graph.inputs, new.graph.inputs),
+        ("output", old.output_names, new.output_names, old.graph.outputs, new.graph.outputs),
+    ):
+        if names_old != names_new:
+            return f"{what}s were {', '.join(names_old)} and are {', '.join(names_new)}"
+        for name, a, b in zip(names_old, ours, theirs, strict=True):
+            qa, qb = a.quantization, b.quantization
+            same_quant = a.dtype.is_float or (qa and (qa.scales, qa.zero_points)) == (
+                qb and (qb.scales, qb.zero_points)
+            )
+            if (a.dtype, a.shape) != (b.dtype, b.shape) or not same_quant:
+                return f"{what} {name} was {a} and is {b}"
+    return ""
+
+
+def total_in_flight(entries: Sequence[Entry]) -> int:
+    """Requests that have not ended."""
+    loaded = [x for e in entries for x in (e.current, *e.draining) if x is not None]
+    return sum(x.in_flight for x in loaded)

@@ -1,0 +1,298 @@
+"""Client sessions: slots bound to a loaded model, and the walk of a request through its steps.
+
+A slot has at most one request in flight, so what a request needs beside the slot (tensors that cross between
+devices) belongs to the
+slot's binding and is allocated once. A device that is not trusted never gets a client's memory to write to:
+it writes
+to memory of the binding, which is copied over when the step has ended in time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from edged.backend import RunContext
+from edged.errors import EdgedError
+from edged.runtime import batch
+from edged.runtime.device import Device
+from edged.runtime.loaded import Loaded
+from edged.runtime.request import NEVER, Request
+from edged_ipc.codes import Code
+
+if TYPE_CHECKING:
+    from edged.runtime.registry import Entry
+
+Views = tuple[memoryview, ...]
+Failed = Callable[[Device, Request, int, BaseException], None]
+
+
+@dataclass(slots=True)
+class Binding:
+    """A slot's memory cut up for one Loaded: per step what it reads and writes, and where an untrusted step's
+    outputs go
+    when it has ended."""
+
+    loaded: Loaded
+    steps: list[tuple[Views, Views]]
+    copies: list[Views | None]
+    finals: list[tuple[memoryview, memoryview]]
+
+
+def bind(loaded: Loaded, slot: memoryview) -> Binding:
+    """Cuts `slot` up. Constant time per tensor, done once per slot and model version."""
+    views: list[memoryview] = []
+    count = len(loaded.graph.inputs) + len(loaded.graph.outputs)
+    for index, tensor in enumerate(loaded.places):
+        if index < count:
+            offset = loaded.layout.offsets[index]
+            views.append(slot[offset : offset + tensor.nbytes])
+        else:
+            views.append(memoryview(bytearray(tensor.nbytes)))
+    steps, copies = [], []
+    for step in loaded.steps:
+        outs = tuple(views[i] for i in step.outputs)
+        copy = None
+        if not step.device.backend.trusted:
+            copy, outs = outs, tuple(memoryview(bytearray(len(v))) for v in outs)
+        steps.append((tuple(views[i] for i in step.inputs), outs))
+        copies.append(copy)
+    finals = [(views[a], views[b]) for a, b in loaded.finals]
+    return Binding(loaded, steps, copies, finals)
+
+
+class ClientSession:
+    """One client's open model. Its variables are its own; its slots are memory that it shares with the
+    daemon."""
+
+    def __init__(self, entry: Entry, slots: list[memoryview], priority: int) -> None:
+        self.entry = entry
+        self.priority = priority
+        self.slots = slots
+        self.bindings: list[Binding | None] = [None] * len(slots)
+        self.busy = bytearray(len(slots))
+        self.states: tuple[Loaded, list[RunContext]] | None = None
+        self.turn = threading.Lock()
+        self.active: Request | None = None
+        self.waiting: deque[Request] = deque()
+
+    def add_slots(self, slots: list[memoryview]) -> None:
+        """Further slots of memory that the client has handed over."""
+        self.slots.extend(slots)
+        self.bindings.extend([None] * len(slots))
+        self.busy.extend(bytes(len(slots)))
+
+    def binding(self, slot: int, loaded: Loaded) -> Binding:
+        """The slot cut up for `loaded`, anew when a swap or a lost device made another one."""
+        found = self.bindings[slot]
+        if found is None or found.loaded is not loaded:
+            found = self.bindings[slot] = bind(loaded, self.slots[slot])
+        return found
+
+    def contexts(self, loaded: Loaded) -> list[RunContext]:
+        """This session's variables. When the steps have changed under it, what the new ones know goes over by
+        name."""
+        if self.states is None or self.states[0] is not loaded:
+            fresh = loaded.new_states()
+            if self.states is not None:
+                carry_over(self.states, (loaded, fresh))
+            self.states = (loaded, fresh)
+        return self.states[1]
+
+    def enter(self, request: Request) -> bool:
+        """Takes the session's turn. A model with variables runs one request of a session at a time, in order:
+        False, it has been queued."""
+        loaded = request.binding.loaded
+        if not loaded.stateful:
+            return True
+        with self.turn:
+            if self.active is not None:
+                self.waiting.append(request)
+                return False
+            self.active = request
+        self._remember(request, loaded)
+        return True
+
+    def leave(self, request: Request) -> None:
+        """Gives the turn to the next request that waits for it."""
+        if self.active is not request:
+            return
+        with self.turn:
+            following = self.active = self.waiting.popleft() if self.waiting else None
+        if following is not None:
+            loaded = following.binding.loaded
+            self._remember(following, loaded)
+            loaded.steps[0].device.mailbox.post(following, force=True)
+
+    def _remember(self, request: Request, loaded: Loaded) -> None:
+        """Variables as they were before a request that an untrusted device might spoil."""
+        if any(not step.device.backend.trusted for step in loaded.steps):
+            request.saved = saved(loaded, self.contexts(loaded))
+
+    def rewind(self, request: Request, loaded: Loaded) -> None:
+        """Before a retry on other steps: the variables that the request started from."""
+        if not loaded.stateful:
+            return
+        if request.saved is None:
+            self.contexts(loaded)
+            return
+        fresh = loaded.new_states()
+        put_back(loaded, fresh, request.saved)
+        self.states = (loaded, fresh)
+
+    def reset(self) -> None:
+        """Variables back to their initial values."""
+        if self.states is not None:
+            for step, ctx in zip(self.states[0].steps, self.states[1], strict=True):
+                step.delegate.reset(ctx.state)
+
+
+def carry_over(old: tuple[Loaded, list[RunContext]], new: tuple[Loaded, list[RunContext]]) -> None:
+    """Variables by name from the states of one set of steps to another's."""
+    put_back(*new, saved(*old))
+
+
+def put_back(loaded: Loaded, contexts: list[RunContext], variables: list[dict[str, bytes]]) -> None:
+    """Sets the variables of every step from saved ones."""
+    known = {name: value for part in variables for name, value in part.items()}
+    for step, ctx in zip(loaded.steps, contexts, strict=True):
+        step.delegate.restore(ctx.state, known)
+
+
+def saved(loaded: Loaded, contexts: list[RunContext]) -> list[dict[str, bytes]]:
+    """The variables of every step, copied."""
+    return [dict(s.delegate.save(c.state)) for s, c in zip(loaded.steps, contexts, strict=True)]
+
+
+class Walk:
+    """Runs requests step by step on the devices' threads. `failed` and `park` take over what a device cannot
+    do."""
+
+    def __init__(self) -> None:
+        self.failed: Failed = _nobody
+        self.park: Callable[[Request], None] = _nobody
+
+    def serve(self, device: Device, request: Request) -> None:
+        """One step, on `device`'s thread; posts the next one or ends the request."""
+        epoch, loaded, index = request.epoch, request.binding.loaded, request.step
+        now = monotonic()
+        if not device.up:
+            return self.park(request)
+        if not self._wanted(request, loaded, index, now):
+            return
+        if loaded.batched and index == 0 and self._batch(device, request, loaded):
+            return
+        contexts = request.session.contexts(loaded) if loaded.stateful else shared_contexts(loaded)
+        inputs, outputs = request.binding.steps[index]
+        device.running = (request, epoch, now)
+        try:
+            loaded.steps[index].delegate.run(contexts[index], inputs, outputs)
+        except Exception as error:
+            device.running = None
+            if request.epoch == epoch:
+                self.failed(device, request, epoch, error)
+            return
+        device.running = None
+        took = monotonic() - now
+        device.counters.runs += 1
+        device.counters.busy_seconds += took
+        loaded.steps[index].took(took)
+        copy = request.binding.copies[index]
+        if copy is not None:
+            with device.claim:  # whoever takes a request away from a hanging device holds it too
+                if request.epoch != epoch:
+                    return
+                for source, target in zip(outputs, copy, strict=True):
+                    target[:] = source
+        self._after(request, loaded, index, took)
+
+    def _wanted(self, request: Request, loaded: Loaded, index: int, now: float) -> bool:
+        """False, and ended, when a request was cancelled or cannot be in time any more."""
+        if request.cancelled:
+            finish(
+                request, Code.CANCELLED, "cancelled before it ran" if not index else "cancelled on its way"
+            )
+            return False
+        if request.deadline != NEVER and now + loaded.remaining_us(index) * 1e-6 > request.deadline:
+            finish(request, Code.DEADLINE_MISSED, _too_late(loaded, index, request, now))
+            return False
+        if not request.started:
+            request.started = now
+        return True
+
+    def _after(self, request: Request, loaded: Loaded, index: int, took: float) -> None:
+        request.run_seconds += took
+        request.step = index + 1
+        if request.step < len(loaded.steps):
+            loaded.steps[request.step].device.mailbox.post(request, force=True)
+            return
+        for source, target in request.binding.finals:
+            target[:] = source
+        finish(request, Code.OK, "")
+
+    def _batch(self, device: Device, first: Request, loaded: Loaded) -> bool:
+        """Runs `first` with what else waits for this model; False when nothing does."""
+        most = max(loaded.batched)
+        others = device.mailbox.take_matching(loaded, most - 1)
+        now = monotonic()
+        requests = [first, *(r for r in others if self._wanted(r, loaded, 0, now))]
+        if len(requests) == 1:
+            return False
+        size = batch.pick(loaded, len(requests))
+        room = loaded.rooms.get(size)
+        if room is None:
+            room = loaded.rooms[size] = batch.buffers(loaded, size)
+        epochs = [r.epoch for r in requests]
+        device.running = (first, first.epoch, now)
+        try:
+            took = batch.run(device, requests, room)
+        except Exception as error:
+            device.running = None
+            for request, epoch in zip(requests, epochs, strict=True):
+                if request.epoch == epoch:
+                    self.failed(device, request, epoch, error)
+            return True
+        device.running = None
+        for request, epoch in zip(requests, epochs, strict=True):
+            if request.epoch == epoch:
+                self._after(request, loaded, 0, took)
+        return True
+
+
+def _nobody(*_args: object) -> None:
+    raise AssertionError("a Walk needs a Recovery")
+
+
+def _too_late(loaded: Loaded, index: int, request: Request, now: float) -> str:
+    need, left = loaded.remaining_us(index) * 1e-6, request.deadline - now
+    return f"{need * 1e3:.2f} ms of work left and {max(left, 0) * 1e3:.2f} ms until the deadline"
+
+
+def shared_contexts(loaded: Loaded) -> list[RunContext]:
+    """Working memory of a model without variables: one set for all sessions, since a device runs one request
+    at a time."""
+    if loaded.shared is None:
+        loaded.shared = loaded.new_states()
+    return loaded.shared
+
+
+def finish(request: Request, code: Code, text: str) -> None:
+    """Ends a request, once: frees its slot, and tells whoever waits."""
+    if request.ended:
+        return
+    request.ended = True
+    request.epoch += 1
+    session = request.session
+    session.entry.ended(request, code)
+    session.busy[request.slot] = 0
+    request.done(request, code, text)
+    session.leave(request)
+
+
+def describe(error: BaseException) -> str:
+    """An error's text for a client."""
+    return str(error) if isinstance(error, EdgedError) else f"{type(error).__name__}: {error}"
