@@ -29,7 +29,7 @@ DRIVEN = frozenset({"if", "while", "call_once", "var_handle", "read_variable", "
 def assemble(subgraph: Subgraph, kernels: Catalogue, *, threads: int = 1, max_arena_bytes: int = 0) -> Program:
     """The program of a subgraph. BackendError for a node that neither a kernel nor the reference can compute."""
     graph = subgraph.graph
-    lowering = Lowering(kernels, threads, max_arena_bytes, boxed=boxed_tensors(graph))
+    lowering = Lowering(kernels, threads, max_arena_bytes, boxed=boxed_tensors(graph), subgraph=subgraph)
     for index, tensor in enumerate(graph.inputs):
         lowering.declare(tensor, Ref(Value(Space.INPUT, tensor.nbytes, index, tensor.name), 0, tensor.nbytes))
     for chain in chains(graph, [pattern for pattern, _ in groups()]):
@@ -151,20 +151,13 @@ def _bind_outputs(lowering: Lowering, graph: Graph) -> None:
         elif internal:
             lowering.shift(target, ref, f"{tensor.name} leaves as uint8")
         else:
-            _copy(lowering, target, ref, tensor)
+            lowering.copy(target, ref, f"{tensor.name} is returned as it is")
     for ref, tensor in turned:
         lowering.shift(ref, ref, f"{tensor.name} leaves as uint8")
 
 
 def _movable(ref: Ref) -> bool:
     return ref.value.space is Space.ARENA and ref.offset == 0 and ref.nbytes == ref.value.nbytes
-
-
-def _copy(lowering: Lowering, target: Ref, source: Ref, tensor: Tensor) -> None:
-    params = {f"{letter}{i}": 1 for letter in "nsd" for i in range(6)}
-    params.update(n5=source.nbytes, source=0, target=0, size=1)
-    if source.nbytes:
-        lowering.step("move", params, [target, source], units=1, why=f"{tensor.name} is returned as it is")
 
 
 # ---- places ----
@@ -198,6 +191,8 @@ def _placed(lowering: Lowering, graph: Graph) -> Program:
         variable_bytes=lowering.variable_bytes,
         lower_bound=made.lower_bound,
         boxed=lowering.boxed,
+        resources=lowering.resources,
+        initial=lowering.initial,
     )
 
 

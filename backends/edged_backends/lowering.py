@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edged.backend import Subgraph
 from edged.errors import UnsupportedError
 from edged.graph.arrays import Array, constant, to_bytes
 from edged.graph.model import DType, Node, Tensor
@@ -59,8 +60,11 @@ class Lowering:
     constants: list[Array] = field(default_factory=list)
     values: dict[Tensor, Ref] = field(default_factory=dict)
     boxed: frozenset[Tensor] = frozenset()
+    subgraph: Subgraph | None = None
     node: Node | None = None
     macs: int = 0
+    resources: dict[str, Ref] = field(default_factory=dict)
+    initial: list[Node] = field(default_factory=list)
     variable_bytes: int = 0
     _shared: dict[Hashable, Ref] = field(default_factory=dict)
     _outside: dict[Tensor, Ref] = field(default_factory=dict)
@@ -153,6 +157,22 @@ class Lowering:
             raise RefusedError(f"{output.name} and {input.name} are not the same bytes")
         self.values[output] = ref
 
+    def copy(self, output: Ref, input: Ref, why: str = "") -> None:
+        """The same bytes at another place."""
+        params = {f"{letter}{i}": 1 for letter in "nsd" for i in range(6)}
+        params.update(n5=input.nbytes, source=0, target=0, size=1)
+        if input.nbytes:
+            self.step("move", params, [output, input], units=1, why=why)
+
+    def resource(self, name: str, nbytes: int) -> Ref:
+        """The resource variable `name`, which keeps its value from run to run. RefusedError when its size changes."""
+        found = self.resources.get(name)
+        if found is None:
+            found = self.resources[name] = self._variable(name, nbytes)
+        if found.nbytes != nbytes:
+            raise RefusedError(f"resource variable {name} is used with {found.nbytes} and with {nbytes} bytes")
+        return found
+
     # ---- the rest of the planner ----
 
     @staticmethod
@@ -193,7 +213,7 @@ class Lowering:
         if tensor in self._outside:
             return self._enter(tensor, self._outside[tensor])
         if tensor.variable:
-            return self._variable(tensor)
+            return self._variable(tensor.name, tensor.nbytes)
         return Ref(Value(Space.ARENA, tensor.nbytes, name=tensor.name), 0, tensor.nbytes)
 
     def _constant_bytes(self, tensor: Tensor) -> Array:
@@ -203,10 +223,10 @@ class Lowering:
         assert array is not None
         return array
 
-    def _variable(self, tensor: Tensor) -> Ref:
+    def _variable(self, name: str, nbytes: int) -> Ref:
         offset = self.variable_bytes
-        self.variable_bytes += -(-tensor.nbytes // 64) * 64
-        return Ref(Value(Space.VARIABLE, tensor.nbytes, offset, tensor.name), 0, tensor.nbytes)
+        self.variable_bytes += -(-nbytes // 64) * 64
+        return Ref(Value(Space.VARIABLE, nbytes, offset, name), 0, nbytes)
 
     def _enter(self, tensor: Tensor, outside: Ref) -> Ref:
         if not self.is_shifted(tensor) or tensor.nbytes == 0:

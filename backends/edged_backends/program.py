@@ -54,7 +54,8 @@ class Program:
     """Steps in order, where each value lies, and what the program needs.
 
     `offsets` gives the byte offset of every ARENA value. `constants` are the blocks that CONSTANT values index. `lower_bound` is
-    the least arena any placement could have (the largest sum of values alive at once).
+    the least arena any placement could have (the largest sum of values alive at once). `initial` nodes run once, before the
+    first run, and give `resources` (resource variables by name) their values.
     """
 
     steps: Sequence[KernelStep | PythonStep]
@@ -67,6 +68,8 @@ class Program:
     variable_bytes: int
     lower_bound: int
     boxed: frozenset[Tensor] = field(default_factory=frozenset)
+    resources: Mapping[str, Ref] = field(default_factory=dict)
+    initial: Sequence[Node] = ()
 
     @property
     def constant_bytes(self) -> int:

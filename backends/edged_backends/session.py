@@ -57,27 +57,51 @@ class Frame:
         self.boxes: dict[Tensor, Array] = {}
         self._fixed: dict[Tensor, Array] = {}
         self._boxed_ends = [i for i, t in enumerate(program.outputs) if t in program.boxed]
+        self.fresh = True
         self.reset()
 
     def reset(self) -> None:
         """Variables back to their first values: zero, which is the zero point of a quantised int8 one (as TFLite does)."""
         for tensor, ref in self.program.variables.items():
             self._bytes(ref, (), ())[:] = initial_byte(tensor)
+        for ref in self.program.resources.values():
+            self._bytes(ref, (), ())[:] = 0
+        self.fresh = True
 
     def save(self) -> dict[str, bytes]:
         """Variables by name."""
-        return {t.name: self._bytes(ref, (), ()).tobytes() for t, ref in self.program.variables.items()}
+        if self.fresh:
+            self._initialise()
+        return {name: self._bytes(ref, (), ()).tobytes() for name, ref in self._named()}
 
     def restore(self, variables: Mapping[str, bytes]) -> None:
         """Sets the variables that are named and have the right size."""
-        for tensor, ref in self.program.variables.items():
-            value = variables.get(tensor.name)
+        if self.fresh:
+            self._initialise()
+        for name, ref in self._named():
+            value = variables.get(name)
             if value is not None and len(value) == ref.nbytes:
                 self._bytes(ref, (), ())[:] = np.frombuffer(value, np.uint8)
+
+    def _named(self) -> list[tuple[str, Ref]]:
+        variables = [(t.name, ref) for t, ref in self.program.variables.items()]
+        return [*variables, *((f"resource {name}", ref) for name, ref in self.program.resources.items())]
+
+    def _initialise(self) -> None:
+        """Lets the init graphs run, and takes over what they left in resource variables."""
+        self.fresh = False
+        for node in self.program.initial:
+            self.evaluate(node, (), self.remembered)
+        for name, ref in self.program.resources.items():
+            value = self.remembered.resources.get(name)
+            if value is not None and value.nbytes == ref.nbytes:
+                self._bytes(ref, (), ())[:] = np.frombuffer(value.tobytes(), np.uint8)
 
     def run(self, inputs: Buffers, outputs: Buffers, pool: _kernels.Pool | None) -> None:
         """One run. Buffers are C-contiguous bytes of the program's inputs and outputs."""
         given = outputs
+        if self.fresh:
+            self._initialise()
         if self._boxed_ends:
             inputs, outputs = self._unboxed(inputs, outputs)
         for part in self.packed.parts:
@@ -96,6 +120,8 @@ class Frame:
                 raise BackendError(f"{tensor.name} was given with shape {tuple(array.shape)}, and the graph says {tensor.shape}")
         sizes = [0 if t in program.boxed else t.nbytes for t in program.outputs]
         outputs = [memoryview(aligned(size).data) for size in sizes]
+        if self.fresh:
+            self._initialise()
         for part in self.packed.parts:
             self.part(part, inputs, outputs, pool)
         return [
