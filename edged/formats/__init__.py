@@ -17,7 +17,7 @@ READERS: tuple[tuple[int, bytes, str], ...] = ((4, b"TFL3", "edged.formats.tflit
 
 
 def read(data: bytes | bytearray | memoryview | mmap, *, name: str = "") -> Model:
-    """The model in a file of any known format; its constants are views of `data`. `name` opens every message."""
+    """The model in a file of any known format, its constants views of `data`; `name` opens every message."""
     view = memoryview(data)
     for offset, mark, module in READERS:
         if view[offset : offset + len(mark)] == mark:

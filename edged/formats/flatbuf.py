@@ -15,12 +15,12 @@ from typing import Any
 from edged.errors import ModelError
 
 _READ_FACTOR, _READ_FLOOR = 4, 1 << 16
-_HOLD_FACTOR, _HOLD_FLOOR = 2, 40 << 20
+_HOLD_FACTOR, _HOLD_FLOOR = 2, 48 << 20
 _SLOTS = 64
 _UNPACK = {code: struct.Struct("<" + code).unpack_from for code in "?bBhHiIqQfd"}
 _WIDTH = {code: struct.calcsize("<" + code) for code in _UNPACK}
-_NUMBER_COST = 40
-_TABLE_COST = 120
+_NUMBER_COST = 36
+_VTABLE_COST = 200
 
 _int32 = _UNPACK["i"]
 _uint32 = _UNPACK["I"]
@@ -61,7 +61,7 @@ class Buffer:
 
     def table(self, at: int) -> Table:
         """The table at `at`, its vtable checked."""
-        self.charge(8, _TABLE_COST)
+        self.charge(8, 0)
         try:
             (back,) = _int32(self.data, at)
         except struct.error:
@@ -85,7 +85,7 @@ class Buffer:
         if length < 4 or length % 2 or at + length > self.size or size < 4:
             raise ModelError(f"the vtable at byte {at} is broken (length {length}, table size {size})")
         slots = min(length // 2 - 2, _SLOTS)
-        self.charge(0, _TABLE_COST + slots * _NUMBER_COST)
+        self.charge(0, _VTABLE_COST + slots * _NUMBER_COST)
         return size, struct.unpack_from(f"<{slots}H", self.data, at + 4)
 
 

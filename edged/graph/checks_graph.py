@@ -25,7 +25,7 @@ OPTIONAL: Mapping[str, frozenset[int]] = {
     "bidirectional_sequence_lstm": frozenset([*_LSTM, *(place + 17 for place in _LSTM), *range(39, 48)]),
     "bidirectional_sequence_rnn": frozenset(range(9, 12)),
 }
-"""Inputs that may be absent before later ones. Any other op needs its first ones, as many as it takes at least."""
+"""Inputs that may be absent before later ones. Any other op needs as many first ones as it takes at least."""
 
 
 def boundary(model: Model, graph: Graph) -> Iterator[str]:

@@ -8,7 +8,7 @@ module knows no operator: what an op means stands in `edged.graph.ops`, what a l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -106,12 +106,12 @@ class Sparsity:
     """TFLite's sparse encoding of a constant, as in schema.fbs SparsityParameters.
 
     `dims` holds for every dimension of the traversal (dense_size, None) when it is dense, or
-    (segments, indices) when it is CSR-compressed.
+    (segments, indices) when it is CSR-compressed; those may be views of the file.
     """
 
     traversal: tuple[int, ...]
     block_map: tuple[int, ...]
-    dims: tuple[tuple[int, None] | tuple[tuple[int, ...], tuple[int, ...]], ...]
+    dims: tuple[tuple[int, None] | tuple[Sequence[int], Sequence[int]], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

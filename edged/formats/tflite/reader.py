@@ -48,10 +48,12 @@ def _expect_tflite(view: memoryview) -> None:
 
 def _model(source: Source) -> Model:
     root = source.root
+    source.at("model")
     version = root.number(0, "I")
     if version != VERSION:
         raise ModelError(f"schema version {version}; only version {VERSION} is read")
     source.codes = tuple(_code(source, i, t) for i, t in enumerate(root.tables(1, _NAME_COST)))
+    source.at("model")
     graphs: list[Graph] = []
     tensors: list[list[Tensor]] = []
     for index, table in enumerate(root.tables(2, _GRAPH_COST)):
@@ -61,6 +63,7 @@ def _model(source: Source) -> Model:
     if not graphs:
         raise ModelError("the file has no subgraph")
     signatures = tuple(_signature(source, i, t, tensors) for i, t in enumerate(root.tables(7, _NAME_COST)))
+    source.at("model")
     metadata = MappingProxyType(dict(_metadata(source)))
     source.at("model")
     return Model(tuple(graphs), signatures, root.text(3), metadata, "tflite")

@@ -15,8 +15,8 @@ from edged.formats.tflite.source import OpCode, Source
 from edged.formats.tflite.tensors import read_tensors
 from edged.graph.model import NO_ATTRS, Attrs, Graph, Node, Tensor
 
-_NODE_COST = 500
-_ATTRS_COST = 500
+_NODE_COST = 600
+_ATTRS_COST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,20 @@ class _Operator:
 def read_graph(source: Source, index: int, table: Table) -> tuple[Graph, list[Tensor]]:
     """The graph of the file's subgraph `index`, and its tensors in the file's order."""
     prefix: tuple[object, ...] = ("subgraph", index) if index else ()
-    source.at(*prefix or ("model",))
+    here = prefix or ("model",)
+    source.at(*here)
     _, count = table.vector(0, 4)
     name = table.text(4) or ("main" if index == 0 else f"subgraph_{index}")
     inputs = _indices(table.numbers(1, "i"), "graph input", count)
     outputs = _indices(table.numbers(2, "i"), "graph output", count)
     operators = [_operator(source, prefix, i, t, count) for i, t in enumerate(table.tables(3, _NODE_COST))]
     filled = {i for op in operators for i in op.outputs}.union(inputs)
+    source.at(*here)
     tensors = read_tensors(source, prefix, table, filled)
-    source.at(*prefix or ("model",))
+    source.at(*here)
     order = topological([(op.inputs, op.outputs) for op in operators], count)
     nodes = [_node(source, operators[i], tensors) for i in order]
-    source.at(*prefix or ("model",))
+    source.at("model")
     return Graph(name, _pick(tensors, inputs), _pick(tensors, outputs), tuple(nodes)), tensors
 
 
@@ -76,7 +78,7 @@ def _node(source: Source, operator: _Operator, tensors: list[Tensor]) -> Node:
     source.at(*operator.place)
     table, code = operator.table, operator.code
     inner = _indices(table.numbers(8, "i"), "intermediate", len(tensors))
-    source.buffer.charge(0, 100 + 8 * (len(operator.inputs) + len(operator.outputs)))
+    source.buffer.charge(0, 8 * (len(operator.inputs) + len(operator.outputs)))
     return Node(
         op=code.op,
         inputs=tuple(None if i < 0 else tensors[i] for i in operator.inputs),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
+from struct import calcsize
+from typing import Literal
 
 from edged.errors import ModelError, UnsupportedError
 from edged.formats.flatbuf import Table
@@ -11,9 +13,10 @@ from edged.formats.tflite.schema import DTYPES
 from edged.formats.tflite.source import Source
 from edged.graph.model import Quantization, Shape, Sparsity, Tensor
 
-_TENSOR_COST = 600
+_TENSOR_COST = 300
+_QUANTIZATION_COST = 250
 _BLOCKWISE, _MULTI_AXIS = 2, 3
-_SEGMENT_CODES = {1: "i", 2: "H", 3: "B"}
+_SEGMENT_CODES: dict[int, Literal["i", "H", "B"]] = {1: "i", 2: "H", 3: "B"}
 """SparseIndexVector's union: Int32Vector, Uint16Vector, Uint8Vector."""
 
 
@@ -30,6 +33,7 @@ def read_tensors(source: Source, prefix: tuple[object, ...], graph: Table, fille
         name = names.unique(table.text(3) or f"tensor_{index}")
         source.at(*prefix, "tensor", index, repr(name))
         quantization = table.table(4)
+        source.buffer.charge(0, _QUANTIZATION_COST if quantization is not None else 0)
         tensors.append(_tensor(source, table, name, quantization, index in filled))
         if quantization is not None and quantization.number(4, "B") in (_BLOCKWISE, _MULTI_AXIS):
             blockwise[index] = quantization
@@ -103,18 +107,19 @@ def _sparsity(table: Table | None) -> Sparsity | None:
     return Sparsity(table.numbers(0, "i"), table.numbers(1, "i"), dims)
 
 
-def _dimension(table: Table) -> tuple[int, None] | tuple[tuple[int, ...], tuple[int, ...]]:
+def _dimension(table: Table) -> tuple[int, None] | tuple[Sequence[int], Sequence[int]]:
     if table.number(0, "b") == 0:
         return table.number(1, "i"), None
     return _segment(table, 2), _segment(table, 4)
 
 
-def _segment(table: Table, slot: int) -> tuple[int, ...]:
+def _segment(table: Table, slot: int) -> Sequence[int]:
+    """Segments or indices, uncopied: a large sparse constant has millions."""
     code = _SEGMENT_CODES.get(table.number(slot, "B"))
     values = table.table(slot + 1)
     if code is None or values is None:
         raise ModelError("a sparse dimension has no segments or indices")
-    return values.numbers(0, code)
+    return values.view(0, calcsize(code)).cast(code)
 
 
 class _Names:

@@ -6,7 +6,7 @@ Slots of tables are numbered as in LiteRT's schema.fbs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edged.errors import ModelError
 from edged.formats.tflite import opcodes
@@ -201,9 +201,16 @@ def _sparsity(sparsity: Sparsity) -> Table:
     return Table(cells)
 
 
-def _dimension(size: int | tuple[int, ...], indices: tuple[int, ...] | None) -> Table:
+def _dimension(size: int | Sequence[int], indices: Sequence[int] | None) -> Table:
     if isinstance(size, int):
         return Table({0: Scalar("b", 0), 1: Scalar("i", size)})
     assert indices is not None
-    segments, places = (Table({0: Numbers("i", values)}) for values in (size, indices))
-    return Table({0: Scalar("b", 1), 2: Scalar("B", 1), 3: segments, 4: Scalar("B", 1), 5: places})
+    (kind, segments), (other, places) = _narrowest(size), _narrowest(indices)
+    return Table({0: Scalar("b", 1), 2: kind, 3: segments, 4: other, 5: places})
+
+
+def _narrowest(values: Sequence[int]) -> tuple[Scalar, Table]:
+    """SparseIndexVector: the union's number and table of the narrowest type that holds the values."""
+    most = max(values, default=0)
+    number, code = (3, "B") if most < 1 << 8 else (2, "H") if most < 1 << 16 else (1, "i")
+    return Scalar("B", number), Table({0: Numbers(code, values)})
