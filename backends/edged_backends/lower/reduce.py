@@ -1,0 +1,94 @@
+"""Reductions over any set of axes, and arg_max, arg_min."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from edged.graph.arrays import constant
+from edged.graph.model import DType, Node
+from edged.graph.ops.spec import quantised
+from edged_backends.lowering import Lowering, RefusedError
+
+_STEMS = {
+    "sum": "sum", "mean": "mean", "reduce_prod": "prod", "reduce_max": "reduce_max", "reduce_min": "reduce_min",
+    "reduce_any": "any", "reduce_all": "all",
+}  # fmt: skip
+_SUFFIX = {
+    DType.FLOAT32: "f32", DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.INT64: "s64", DType.BOOL: "bool",
+}  # fmt: skip
+RANK = 4
+
+
+def axes_of(node: Node) -> frozenset[int]:
+    """The reduced axes. RefusedError when they are known only at run time."""
+    tensor = node.input(1)
+    if not tensor.constant:
+        raise RefusedError(f"its axes ({tensor.name}) are known only at run time")
+    rank = len(node.input(0).shape)
+    return frozenset(int(a) % rank for a in constant(tensor).reshape(-1)) if rank else frozenset()
+
+
+def layout(shape: tuple[int, ...], axes: frozenset[int]) -> tuple[dict[str, int], int]:
+    """(k, s, r, t fields of the params, units). RefusedError where more than RANK dimensions of a kind remain after merging."""
+    merged: list[tuple[int, bool]] = []
+    for axis, n in enumerate(shape):
+        if n == 1:
+            continue
+        if merged and merged[-1][1] == (axis in axes):
+            merged[-1] = (merged[-1][0] * n, merged[-1][1])
+        else:
+            merged.append((n, axis in axes))
+    kept: list[tuple[int, int]] = []
+    gone: list[tuple[int, int]] = []
+    stride = 1
+    for n, reduced in reversed(merged):
+        (gone if reduced else kept).insert(0, (n, stride))
+        stride *= n
+    if max(len(kept), len(gone)) > RANK:
+        raise RefusedError(f"a reduction over {len(merged)} alternating dimensions")
+    params: dict[str, int] = {}
+    for count, step, dims in (("k", "s", kept), ("r", "t", gone)):
+        for i, (n, stride) in enumerate([(1, 0)] * (RANK - len(dims)) + dims):
+            params[f"{count}{i}"], params[f"{step}{i}"] = n, stride
+    return params, params["k0"] * params["k1"] * params["k2"]
+
+
+def lower_reduce(lowering: Lowering, node: Node) -> str | None:
+    source, output = node.input(0), node.outputs[0]
+    mine, to = lowering.internal(source), lowering.internal(output)
+    suffix = _SUFFIX.get(mine.dtype)
+    ordered = node.op in ("reduce_max", "reduce_min")
+    if source.elements == 0:
+        return "a reduction of an empty tensor"
+    if quantised(source) and (not ordered or mine != to):
+        return f"{node.op} of quantised {source.dtype}"
+    axes = axes_of(node)
+    op = f"{_STEMS[node.op]}_{suffix}"
+    if suffix is None or lowering.kernels.pick(op) is None:
+        return f"{node.op} of {source.dtype}"
+    params, units = layout(source.shape, axes)
+    count = prod(source.shape[a] for a in axes)
+    refs = [lowering.ref(output), lowering.ref(source)]
+    lowering.step(op, {**params, "factor": 1.0 / count}, refs, units=units, work=source.elements)
+    return None
+
+
+def lower_arg(lowering: Lowering, node: Node) -> str | None:
+    source, output = node.input(0), node.outputs[0]
+    suffix = _SUFFIX.get(lowering.internal(source).dtype)
+    op = f"{node.op}_{suffix}"
+    if suffix is None or lowering.kernels.pick(op) is None:
+        return f"{node.op} of {source.dtype}"
+    axis = next(iter(axes_of(node)), 0)
+    params = {
+        "axis": source.shape[axis], "inner": prod(source.shape[axis + 1 :]), "wide": int(output.dtype is DType.INT64),
+    }  # fmt: skip
+    refs = [lowering.ref(output), lowering.ref(source)]
+    lowering.step(op, params, refs, units=prod(source.shape[:axis]), work=source.elements)
+    return None
+
+
+LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
+    **dict.fromkeys(_STEMS, lower_reduce), "arg_max": lower_arg, "arg_min": lower_arg,
+}  # fmt: skip
