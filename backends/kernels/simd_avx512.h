@@ -5,10 +5,18 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The first n of 16 (64) lanes; n >= 16 (64) means all. */
 static inline __mmask16 edged_mask16(ptrdiff_t n) { return (__mmask16)(n >= 16 ? 0xFFFF : (1u << n) - 1u); }
 static inline __mmask64 edged_mask64(ptrdiff_t n) { return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1u; }
+
+/* The four bytes at `from`, in every 32-bit lane. */
+static inline __m512i edged_broadcast4(const uint8_t *from) {
+    int32_t four;
+    memcpy(&four, from, 4);
+    return _mm512_set1_epi32(four);
+}
 
 /* edged_doubling_high_mul for multipliers that are not INT32_MIN. */
 static inline __m512i edged_doubling_high_mul_x16(__m512i a, __m512i b) {

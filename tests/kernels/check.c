@@ -2,7 +2,6 @@
  *
  * check [FAMILY ...] [--seed N] [--repeats N]; EDGED_ARCH_MASK=N (bits of enum edged_arch) leaves only those instruction sets.
  */
-#define _GNU_SOURCE
 #include "check.h"
 
 #include <signal.h>
@@ -10,29 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#if defined(__aarch64__)
-#include <sys/auxv.h>
-#endif
 
-#include "arch_names.h"
-
-static uint32_t this_cpu(void) {
-    uint32_t arch = 0;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) arch |= ARCH_AVX2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        arch |= ARCH_AVX512;
-    if ((arch & ARCH_AVX512) && __builtin_cpu_supports("avx512vnni")) arch |= ARCH_VNNI;
-    if ((arch & ARCH_VNNI) && amx_usable()) arch |= ARCH_AMX;
-#elif defined(__aarch64__)
-    arch |= ARCH_NEON;
-    if (getauxval(AT_HWCAP) & (1UL << 20)) arch |= ARCH_DOTPROD;   /* HWCAP_ASIMDDP */
-    if (getauxval(AT_HWCAP2) & (1UL << 13)) arch |= ARCH_I8MM;     /* HWCAP2_I8MM */
-#endif
-    return arch;
-}
+#include "cpu.h"
 
 #if !defined(__SANITIZE_ADDRESS__)
 /* A read or write past an operand ends here: say which kernel did it. */
@@ -68,7 +46,7 @@ static int check_one(const family *f, uint32_t arch, uint64_t seed, int repeats)
     const int bad = f->check(&ctx);
     printf("%-12s %6d cases %7d runs  %s\n", f->name, ctx.cases, ctx.runs, bad || ctx.failures ? "FAIL" : "ok");
     for (uint32_t bit = 1; bit; bit <<= 1)
-        if (ctx.skipped & bit) printf("%-12s skip rows for %s: not on this CPU or masked\n", f->name, arch_name(bit));
+        if (ctx.skipped & bit) printf("%-12s skip rows for %s: not on this CPU or masked\n", f->name, cpu_arch_name(bit));
     return bad || ctx.failures;
 }
 
@@ -79,7 +57,7 @@ int main(int argc, char **argv) {
         if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--repeats")) repeats = atoi(argv[++i]);
     }
-    uint32_t arch = this_cpu();
+    uint32_t arch = cpu_arch();
     const char *mask = getenv("EDGED_ARCH_MASK");
     if (mask && *mask) arch &= (uint32_t)strtoul(mask, NULL, 0);
 #if !defined(__SANITIZE_ADDRESS__)
@@ -90,7 +68,7 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("instruction sets:");
     for (uint32_t bit = 1; bit; bit <<= 1)
-        if (arch & bit) printf(" %s", arch_name(bit));
+        if (arch & bit) printf(" %s", cpu_arch_name(bit));
     printf("\n");
     for (int i = 0; i < FAMILY_COUNT; i++)
         if (wanted(argc, argv, FAMILIES[i].name)) failed |= check_one(&FAMILIES[i], arch, seed, repeats);

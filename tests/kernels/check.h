@@ -75,6 +75,10 @@ int check_run(check_ctx *ctx, check_case *c);
 /* The rows of one op in list order (the last is the scalar one); count by pointer. */
 const edged_kernel_row *check_rows(int *count);
 
+/* Where the program is just now, for the message of a fault. */
+typedef struct check_place { const char *kernel; const char *text; } check_place;
+extern check_place check_now;
+
 #define FAMILY(name) int check_##name(check_ctx *ctx);
 #include "families.inc"
 #undef FAMILY

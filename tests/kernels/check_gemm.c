@@ -103,9 +103,6 @@ static int32_t dims(check_ctx *ctx, int32_t most) { return check_range(ctx, 0, 5
         depth = (p).kernel_h * (p).kernel_w * (p).in_c;                                                               \
         inputs = (size_t)batch * (size_t)((p).in_h * (p).in_w * (p).in_pitch);                                        \
         outputs = (size_t)batch * (size_t)((p).out_h * (p).out_w * (p).out_pitch);                                    \
-        const size_t rows_in = (size_t)(((p).band - 1) * (p).stride_h + span_h);                                      \
-        const size_t width_in = (size_t)(((p).out_w - 1) * (p).stride_w + span_w);                                    \
-        band_elements = (p).segments == 1 ? (size_t)((p).band * (p).out_w * depth) : rows_in * width_in * (size_t)(p).in_c; \
         snprintf(c.text, sizeof c.text, "%dx%dx%d(%d) -> %dx%dx%d, kernel %dx%d/%d,%d dilation %d,%d pad %d,%d segments %d band %d columns %d", \
                  (p).in_h, (p).in_w, (p).in_c, (p).in_pitch, (p).out_h, (p).out_w, (p).out_c, (p).kernel_h, (p).kernel_w, \
                  (p).stride_h, (p).stride_w, (p).dilation_h, (p).dilation_w, (p).pad_top, (p).pad_left, (p).segments, (p).band, (p).columns); \
@@ -116,7 +113,7 @@ static int check_conv_s8(check_ctx *ctx) {
     edged_conv_s8_params p = {0};
     int32_t batch, depth;
     uint32_t units;
-    size_t inputs, outputs, band_elements;
+    size_t inputs, outputs;
     FILL_GEOMETRY(p);
     p.input_zero = check_range(ctx, -128, 127);
     p.output_zero = check_range(ctx, -128, 127);
@@ -142,7 +139,6 @@ static int check_conv_s8(check_ctx *ctx) {
     int32_t *arrays = malloc((size_t)p.out_c * 3 * sizeof *arrays);
     fill_weights(ctx, &w, plain, arrays, arrays + p.out_c, arrays + 2 * p.out_c);
     p.weight_zero = w.shape.weight_zero;
-    (void)band_elements;
     w.window = (size_t)depth;
     w.band = gemm_conv_s8_scratch(&p);
     c.user = &w;
@@ -157,7 +153,7 @@ static int check_conv_f32(check_ctx *ctx) {
     edged_conv_f32_params p = {0};
     int32_t batch, depth;
     uint32_t units;
-    size_t inputs, outputs, band_elements;
+    size_t inputs, outputs;
     FILL_GEOMETRY(p);
     p.act_min = check_range(ctx, 0, 1) ? -3.4e38f : 0.0f;
     p.act_max = check_range(ctx, 0, 1) ? 3.4e38f : 1.5f;
@@ -166,7 +162,7 @@ static int check_conv_f32(check_ctx *ctx) {
     check_operand_add(&c, 0, CHECK_FLOAT, outputs * 4, 4);
     check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, inputs * 4, 4), inputs, -1, 1);
     if (check_range(ctx, 0, 3) == 0) check_fill_floats(ctx, check_operand_add(&c, 4, CHECK_INPUT, outputs * 4, 4), outputs, -1, 1);
-    f32_weights w = {.shape = {p.out_c, p.segments, depth / p.segments, 0}, .band = band_elements * 4 + 64};
+    f32_weights w = {.shape = {p.out_c, p.segments, depth / p.segments, 0}, .band = gemm_conv_f32_scratch(&p)};
     float *plain = malloc((size_t)(depth * p.out_c) * 4), *bias = malloc((size_t)p.out_c * 4);
     check_fill_floats(ctx, plain, (size_t)(depth * p.out_c), -0.5f, 0.5f);
     check_fill_floats(ctx, bias, (size_t)p.out_c, -1, 1);

@@ -1,11 +1,9 @@
 /* Running the rows of one case and comparing them with the scalar row. */
-#define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch_names.h"
 #include "check.h"
 #include "memory.h"
 

@@ -60,12 +60,22 @@ void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8
 
 static size_t line(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p) {
-    const int32_t pixels = p->band * p->out_w;
+/* Elements of a band's copy. */
+static size_t copied(const edged_conv_s8_params *p) {
     const int32_t height = (p->band - 1) * p->stride_h + (p->kernel_h - 1) * p->dilation_h + 1;
     const int32_t width = (p->out_w - 1) * p->stride_w + (p->kernel_w - 1) * p->dilation_w + 1;
-    const int32_t copied = p->segments == 1 ? pixels * p->kernel_h * p->kernel_w * p->in_c : height * width * p->in_c;
-    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * (size_t)pixels) + line(320 * (size_t)((p->columns + 15) / 16)) + line((size_t)copied) + 64;
+    return (size_t)(p->segments == 1 ? p->band * p->out_w * p->kernel_h * p->kernel_w * p->in_c : height * width * p->in_c);
+}
+
+size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p) {
+    const size_t pixels = (size_t)(p->band * p->out_w);
+    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(320 * (size_t)((p->columns + 15) / 16)) + line(copied(p)) + 64;
+}
+
+size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p) {
+    edged_conv_s8_params same;
+    memcpy(&same, p, offsetof(edged_conv_f32_params, act_min));
+    return line(4 * (size_t)p->segments) + 4 * copied(&same);
 }
 
 size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p) { return 1536 + (size_t)p->rows * line((size_t)p->depth) + 64; }

@@ -25,6 +25,7 @@ void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8
 
 /* Scratch of the rows that copy bands (MR > 1), as edged_backends/lower/conv_shape.py states it. */
 size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p);
+size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p);
 size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p);
 
 #endif

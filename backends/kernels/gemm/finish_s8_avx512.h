@@ -75,7 +75,7 @@ static inline __attribute__((always_inline)) void finish_rows(const finish_s8 *f
 }
 
 /* One block of up to 16 channels and 8 rows. The plain case is compiled for itself. */
-static void finish_s8_block(const finish_s8 *f, const int32_t *sums) {
+static inline void finish_s8_block(const finish_s8 *f, const int32_t *sums) {
     if (f->constants && !f->row_sum && !f->add) {
         finish_s8 plain = *f;
         plain.row_sum = NULL;

@@ -7,7 +7,8 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "../simd_avx512.h"
 
 enum { VNNI_ROWS = 8, VNNI_BLOCKS = 3, VNNI_LANES = 16 };
 
@@ -24,12 +25,6 @@ typedef struct vnni_tile {
 } vnni_tile;
 
 typedef void vnni_tile_function(const vnni_tile *t);
-
-static inline __m512i vnni_broadcast(const uint8_t *from) {
-    int32_t four;
-    memcpy(&four, from, 4);
-    return _mm512_set1_epi32(four);
-}
 
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -49,7 +44,7 @@ static inline __attribute__((always_inline)) void vnni_tile_body(const vnni_tile
             UNROLL for (int j = 0; j < NB; j++) w[j] = _mm512_load_si512(weights + j * stride);
             weights += 64;
             UNROLL for (int r = 0; r < MR; r++) {
-                const __m512i a = vnni_broadcast(row[r] + at);
+                const __m512i a = edged_broadcast4(row[r] + at);
                 UNROLL for (int j = 0; j < NB; j++) sum[r][j] = _mm512_dpbusd_epi32(sum[r][j], a, w[j]);
             }
             at += 4;
