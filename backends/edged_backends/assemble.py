@@ -6,8 +6,10 @@ here knows an operator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from edged.backend import Subgraph
 from edged.errors import BackendError, EdgedError
@@ -22,14 +24,27 @@ from edged_backends.lowering import Lowering, RefusedError
 from edged_backends.operands import Ref, Space, Value
 from edged_backends.program import KernelStep, Program, PythonStep
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 DRIVEN = frozenset({"if", "while", "call_once", "var_handle", "read_variable", "assign_variable"})
 """Nodes that `control` computes, with or without a row in the op table."""
 
 
-def assemble(subgraph: Subgraph, kernels: Catalogue, *, threads: int = 1, max_arena_bytes: int = 0) -> Program:
-    """The program of a subgraph. BackendError for a node that neither a kernel nor the reference can compute."""
+def assemble(
+    subgraph: Subgraph,
+    kernels: Catalogue,
+    *,
+    threads: int = 1,
+    max_arena_bytes: int = 0,
+    tuned: Mapping[str, Mapping[str, float]] = NOTHING,
+    forced: Mapping[str, str] = NOTHING,
+) -> Program:
+    """The program of a subgraph. BackendError for a node that neither a kernel nor the reference can compute.
+
+    `tuned`: measured nanoseconds by layer key and option; `forced`: the option to take by layer key (for measuring).
+    """
     graph = subgraph.graph
-    lowering = Lowering(kernels, threads, max_arena_bytes, boxed=boxed_tensors(graph), subgraph=subgraph)
+    lowering = Lowering(kernels, threads, max_arena_bytes, subgraph=subgraph, tuned=tuned, forced=forced)
+    lowering.boxed = boxed_tensors(graph)
     for index, tensor in enumerate(graph.inputs):
         lowering.declare(tensor, Ref(Value(Space.INPUT, tensor.nbytes, index, tensor.name), 0, tensor.nbytes))
     for chain in chains(graph, [pattern for pattern, _ in groups()]):
@@ -193,6 +208,7 @@ def _placed(lowering: Lowering, graph: Graph) -> Program:
         boxed=lowering.boxed,
         resources=lowering.resources,
         initial=lowering.initial,
+        choices=lowering.choices,
     )
 
 

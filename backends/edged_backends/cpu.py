@@ -17,7 +17,7 @@ from edged.backend import YES, Backend, Cost, Delegate, PrepareContext, RunConte
 from edged.errors import BackendError
 from edged.graph.model import Graph, Node
 from edged.graph.ops import table
-from edged_backends import _kernels
+from edged_backends import _kernels, records
 from edged_backends.assemble import assemble
 from edged_backends.catalogue import Catalogue, arch_names, host_catalogue
 from edged_backends.control import RULES, Control, MakeFrame, remembers
@@ -198,12 +198,17 @@ class CpuBackend(Backend):
     def prepare(self, ctx: PrepareContext, subgraph: Subgraph) -> CpuDelegate:
         threads = max(1, ctx.threads or self.threads)
         limit = ctx.max_arena_bytes or self.max_arena_bytes
-        program = assemble(subgraph, self.kernels, threads=threads, max_arena_bytes=limit)
+        tuned = records.load(ctx.cache_dir, self.kernels)
+        program = assemble(subgraph, self.kernels, threads=threads, max_arena_bytes=limit, tuned=tuned)
         if limit and program.arena_bytes > limit:
             raise BackendError(
                 f"the arena of {subgraph.graph.name} takes {program.arena_bytes} bytes, and the limit is {limit}",
                 remedy="raise [cpu] max_arena_bytes",
             )
+        return self.load(program, subgraph, threads)
+
+    def load(self, program: Program, subgraph: Subgraph, threads: int) -> CpuDelegate:
+        """A delegate of a program that is there already."""
         control = Control(subgraph.model, self._frame_maker(threads))
         keeps = remembers(subgraph.model, subgraph.graph)
         return CpuDelegate(program, pack(program, self.kernels), control.evaluate, self._pool(threads), keeps)

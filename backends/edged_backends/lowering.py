@@ -20,11 +20,12 @@ from edged.graph.arrays import Array, constant, to_bytes
 from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.spec import quantised
 from edged_backends.catalogue import Catalogue, KernelRow
+from edged_backends.choices import Choice, Option, choose
 from edged_backends.operands import Ref, Space, Value
 from edged_backends.program import KernelStep, PythonStep
 
 
-Mark = tuple[int, int, int, int]
+Mark = tuple[int, int, int, int, int]
 
 
 class RefusedError(UnsupportedError):
@@ -63,6 +64,9 @@ class Lowering:
     subgraph: Subgraph | None = None
     node: Node | None = None
     macs: int = 0
+    tuned: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    forced: Mapping[str, str] = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
     resources: dict[str, Ref] = field(default_factory=dict)
     initial: list[Node] = field(default_factory=list)
     variable_bytes: int = 0
@@ -157,6 +161,17 @@ class Lowering:
             raise RefusedError(f"{output.name} and {input.name} are not the same bytes")
         self.values[output] = ref
 
+    def choose(self, key: str, options: Sequence[Option]) -> Choice:
+        """The fastest option whose working memory fits `max_arena_bytes`: by measured time where `edged tune` left one, else as estimated.
+
+        `key` says all that the time depends on (op, shapes, strides, threads): equal layers of any model share a measurement.
+        The option with the least memory is taken when none fits. Pass `.chosen` to the node's own table of ways, `.why` to step().
+        """
+        where = self.node.where if self.node else key
+        made = choose(where, key, options, self.max_arena_bytes, self.tuned.get(key, {}), self.forced.get(key))
+        self.choices.append(made)
+        return made
+
     def copy(self, output: Ref, input: Ref, why: str = "") -> None:
         """The same bytes at another place."""
         params = {f"{letter}{i}": 1 for letter in "nsd" for i in range(6)}
@@ -186,12 +201,12 @@ class Lowering:
 
     def mark(self) -> Mark:
         """The present state, to return to when a rule refuses half-way."""
-        return len(self.steps), len(self.constants), len(self.values), self.variable_bytes
+        return len(self.steps), len(self.constants), len(self.values), self.variable_bytes, len(self.choices)
 
     def rollback(self, mark: Mark) -> None:
         """Forgets everything since `mark`."""
-        steps, constants, values, self.variable_bytes = mark
-        del self.steps[steps:], self.constants[constants:]
+        steps, constants, values, self.variable_bytes, choices = mark
+        del self.steps[steps:], self.constants[constants:], self.choices[choices:]
         while len(self.values) > values:
             self.values.popitem()
         for key in [k for k, ref in self._shared.items() if ref.value.index >= constants]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from edged.graph.arrays import Array
 from edged.graph.model import Node, Tensor
 from edged_backends.catalogue import KernelRow
+from edged_backends.choices import Choice
 from edged_backends.operands import Ref, Value
 
 
@@ -70,6 +71,7 @@ class Program:
     boxed: frozenset[Tensor] = field(default_factory=frozenset)
     resources: Mapping[str, Ref] = field(default_factory=dict)
     initial: Sequence[Node] = ()
+    choices: Sequence[Choice] = ()
 
     @property
     def constant_bytes(self) -> int:
