@@ -1,4 +1,4 @@
-"""The thread pool: same results with any number of threads, from several runs at once, and in a forked child."""
+"""The thread pool: same results with any number of threads, from several runs at once, in a forked child."""
 
 from __future__ import annotations
 
