@@ -57,17 +57,23 @@ class CpuDelegate(Delegate):
 
     def run(self, ctx: RunContext, inputs: Buffers, outputs: Buffers) -> None:
         """As Delegate.run. A run without a state of its own uses the delegate's variables, if there are any."""
-        if isinstance(ctx.state, Frame):
-            self._run(ctx.state, inputs, outputs)
-        elif self._own is not None:
-            with self._lock:
-                self._run(self._own, inputs, outputs)
-        else:
-            frame = self._take()
-            try:
-                self._run(frame, inputs, outputs)
-            finally:
-                self._free.append(frame)
+        state = ctx.state
+        try:
+            if isinstance(state, Frame):
+                state.run(inputs, outputs, self._pool)
+            elif self._own is None:
+                frame = self._take()
+                try:
+                    frame.run(inputs, outputs, self._pool)
+                finally:
+                    self._free.append(frame)
+            else:
+                with self._lock:
+                    self._own.run(inputs, outputs, self._pool)
+        except BufferError:
+            self._run_aligned(ctx, inputs, outputs)
+        except (ValueError, RuntimeError) as error:
+            raise BackendError(f"cpu: {error}") from error
 
     def new_state(self) -> object:
         """Variables of one session; None when the program keeps nothing between runs."""
@@ -148,24 +154,17 @@ class CpuDelegate(Delegate):
         threads = self._pool.threads if self._pool is not None else 1
         return Frame(self.program, self.packed, self._evaluate, threads)
 
-    def _run(self, frame: Frame, inputs: Buffers, outputs: Buffers) -> None:
-        try:
-            frame.run(inputs, outputs, self._pool)
-        except BufferError:
-            _run_aligned(frame, inputs, outputs, self._pool)
-        except (ValueError, RuntimeError) as error:
-            raise BackendError(f"cpu: {error}") from error
-
-
-def _run_aligned(frame: Frame, inputs: Buffers, outputs: Buffers, pool: _kernels.Pool | None) -> None:
-    """For buffers that start at odd addresses: through copies."""
-    sources = [aligned(memoryview(b).nbytes) for b in inputs]
-    targets = [aligned(memoryview(b).nbytes) for b in outputs]
-    for copy, given in zip(sources, inputs, strict=True):
-        copy[:] = np.frombuffer(given, np.uint8)
-    frame.run([a.data for a in sources], [a.data for a in targets], pool)
-    for copy, given in zip(targets, outputs, strict=True):
-        memoryview(given).cast("B")[:] = copy.data
+    def _run_aligned(self, ctx: RunContext, inputs: Buffers, outputs: Buffers) -> None:
+        """For buffers that start at odd addresses: through copies."""
+        sources = [aligned(memoryview(b).nbytes) for b in inputs]
+        targets = [aligned(memoryview(b).nbytes) for b in outputs]
+        if any(memoryview(b).readonly for b in outputs):
+            raise BackendError("cpu: an output buffer is read-only")
+        for copy, given in zip(sources, inputs, strict=True):
+            copy[:] = np.frombuffer(given, np.uint8)
+        self.run(ctx, [a.data for a in sources], [a.data for a in targets])
+        for copy, given in zip(targets, outputs, strict=True):
+            memoryview(given).cast("B")[:] = copy.data
 
 
 class CpuBackend(Backend):
