@@ -1,7 +1,9 @@
 """Fixed-point arithmetic of TFLite's integer kernels, vectorised in NumPy and exact.
 
-Sources: gemmlowp/fixedpoint/fixedpoint.h (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT, exp, logistic, tanh) and
-tensorflow/lite/kernels/internal/{common,quantization_util} (QuantizeMultiplier, MultiplyByQuantizedMultiplier with double
+Sources: gemmlowp/fixedpoint/fixedpoint.h (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT, exp,
+logistic, tanh) and
+tensorflow/lite/kernels/internal/{common,quantization_util} (QuantizeMultiplier, MultiplyByQuantizedMultiplier
+with double
 rounding). Multiplier and shift are TFLite's: real = multiplier * 2**(shift - 31), shift > 0 to the left.
 """
 
@@ -19,7 +21,8 @@ INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """(multiplier in [2**30, 2**31), shift) of a positive real number; (0, 0) for 0 and for what is too small."""
+    """(multiplier in [2**30, 2**31), shift) of a positive real number; (0, 0) for 0 and for what is too
+    small."""
     if real == 0.0:
         return 0, 0
     fraction, shift = math.frexp(real)
@@ -52,7 +55,8 @@ def round_half_away(values: Array) -> Array:
 def saturating_rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:
     """gemmlowp's SaturatingRoundingDoublingHighMul of int32 values held in int64.
 
-    Its truncating division with a sign-dependent nudge is floor((a * b + 2**30) / 2**31) for every pair but the
+    Its truncating division with a sign-dependent nudge is floor((a * b + 2**30) / 2**31) for every pair but
+    the
     saturating one.
     """
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
