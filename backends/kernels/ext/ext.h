@@ -38,13 +38,12 @@ typedef struct edged_program {
     uint32_t step_count, operand_count, moving_count, input_count, output_count, constant_count;
 } edged_program;
 
-/* One step's work as the pool divides it: units in chunks, `scratch` + thread * `stride` for each thread. */
+/* One step's work as the pool divides it: `scratch` + thread * `stride` for each thread. */
 typedef struct edged_job {
     const edged_step *step;
     void *const *operands;
     char *scratch;
     size_t stride;
-    uint32_t chunk;
 } edged_job;
 
 typedef struct edged_pool edged_pool;
@@ -53,8 +52,8 @@ typedef struct edged_pool edged_pool;
  * works alone. */
 int edged_pool_take(edged_pool *pool);
 void edged_pool_give_back(edged_pool *pool);
-/* Runs the job on the calling thread and on every worker that is awake; returns when all units are done. */
-void edged_pool_run(edged_pool *pool, const edged_job *job);
+/* Runs the job in `parts` (at most its units) on the calling thread and on every worker that is awake; returns when all is done. */
+void edged_pool_run(edged_pool *pool, const edged_job *job, uint32_t parts);
 uint32_t edged_pool_threads(const edged_pool *pool);
 /* The pool inside a Pool object, or NULL with TypeError set. */
 edged_pool *edged_pool_of(PyObject *object);

@@ -1,9 +1,9 @@
 /* The thread pool: persistent workers that spin briefly after a job and then sleep in a futex.
  *
- * One run has the pool at a time (edged_pool_take); a second, concurrent run does its steps on its own thread. A job is offered by
- * raising `generation`; a worker enters it by raising `inside` and then looking whether the job is still open. The caller works
- * through chunks itself, closes the job, and waits for those who entered, so that it never waits for a worker that is still
- * being woken. */
+ * One run has the pool at a time (edged_pool_take); a second, concurrent run does its steps on its own thread. A job is one word,
+ * `ticket`: its generation, how many parts it has, and the next part that nobody has taken. Whoever adds one takes a part, and
+ * may read the job's other fields only while it holds one; the caller waits for the parts that were taken, so it never waits for
+ * a worker that is still being woken. */
 #include "ext.h"
 
 #include <errno.h>
@@ -16,7 +16,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE = 64, SPIN_NS = 60000, SPINS_PER_LOOK = 32 };
+enum { LINE = 64, SPIN_NS = 60000, SPINS_PER_LOOK = 32, PART_BITS = 20, MOST_PARTS = 4096 };
+
+/* ticket: generation << 40 | parts << 20 | next */
+static inline uint32_t next_of(uint64_t ticket) {
+    return (uint32_t)ticket & ((1u << PART_BITS) - 1);
+}
+
+static inline uint32_t parts_of(uint64_t ticket) {
+    return (uint32_t)(ticket >> PART_BITS) & ((1u << PART_BITS) - 1);
+}
+
+static inline uint32_t generation_of(uint64_t ticket) {
+    return (uint32_t)(ticket >> (2 * PART_BITS));
+}
 
 typedef struct worker {
     edged_pool *pool;
@@ -28,11 +41,10 @@ struct edged_pool {
     edged_job job;
     worker *workers;
     uint32_t threads, started, forks;
-    _Alignas(LINE) _Atomic uint32_t generation;
-    _Alignas(LINE) _Atomic uint32_t open;
-    _Alignas(LINE) _Atomic uint32_t next;
-    _Alignas(LINE) _Atomic uint32_t inside;
+    _Alignas(LINE) _Atomic uint64_t ticket;
+    _Alignas(LINE) _Atomic uint32_t done; /* parts that workers have finished */
     _Alignas(LINE) _Atomic uint32_t sleepers;
+    _Atomic uint32_t wakes; /* the futex */
     _Atomic uint32_t stop;
     atomic_flag taken;
 };
@@ -58,62 +70,71 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void work(const edged_job *job, _Atomic uint32_t *next, uint32_t thread) {
+/* Does part `part` of the job, on thread `thread`. */
+static void work(const edged_job *job, uint32_t part, uint32_t parts, uint32_t thread) {
     const edged_step *step = job->step;
-    edged_task task = {0, 0, job->scratch + thread * job->stride};
-    for (;;) {
-        uint32_t begin = atomic_fetch_add_explicit(next, job->chunk, memory_order_relaxed);
-        if (begin >= step->units) {
-            return;
+    uint32_t begin = (uint32_t)((uint64_t)step->units * part / parts);
+    uint32_t end = (uint32_t)((uint64_t)step->units * (part + 1) / parts);
+    edged_task task = {begin, end, job->scratch + thread * job->stride};
+    step->function(step->params, job->operands, &task);
+}
+
+/* Takes parts until there are none; how many it did. */
+static uint32_t work_off(edged_pool *pool, uint32_t thread) {
+    for (uint32_t count = 0;; count++) {
+        uint64_t ticket = atomic_fetch_add(&pool->ticket, 1);
+        if (next_of(ticket) >= parts_of(ticket)) {
+            return count;
         }
-        task.begin = begin;
-        task.end = step->units - begin < job->chunk ? step->units : begin + job->chunk;
-        step->function(step->params, job->operands, &task);
+        work(&pool->job, next_of(ticket), parts_of(ticket), thread);
+        if (thread > 0) {
+            atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
+        }
     }
 }
 
-/* Waits until `generation` is no longer `seen`: spins, then sleeps. */
+static void sleep_while(edged_pool *pool, uint32_t seen) {
+    atomic_fetch_add(&pool->sleepers, 1);
+    uint32_t wakes = atomic_load(&pool->wakes);
+    if (generation_of(atomic_load(&pool->ticket)) == seen && !atomic_load(&pool->stop)) {
+        syscall(SYS_futex, &pool->wakes, FUTEX_WAIT_PRIVATE, wakes, NULL, NULL, 0);
+    }
+    atomic_fetch_sub(&pool->sleepers, 1);
+}
+
+/* Waits until the generation is no longer `seen`: spins, then sleeps. */
 static uint32_t next_generation(edged_pool *pool, uint32_t seen) {
     uint64_t until = now_ns() + SPIN_NS;
-    for (;;) {
+    while (!atomic_load_explicit(&pool->stop, memory_order_relaxed)) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            uint32_t now = atomic_load_explicit(&pool->generation, memory_order_acquire);
+            uint32_t now = generation_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed));
             if (now != seen) {
                 return now;
             }
             relax();
         }
         if (now_ns() >= until) {
-            atomic_fetch_add(&pool->sleepers, 1);
-            syscall(SYS_futex, &pool->generation, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+            sleep_while(pool, seen);
             until = now_ns() + SPIN_NS;
         }
     }
+    return seen;
 }
 
 static void *serve(void *argument) {
     worker *self = argument;
-    edged_pool *pool = self->pool;
     uint32_t seen = 0;
-    while (!atomic_load(&pool->stop)) {
-        seen = next_generation(pool, seen);
-        atomic_fetch_add(&pool->inside, 1);
-        if (atomic_load(&pool->open) == seen) {
-            work(&pool->job, &pool->next, self->index);
-        }
-        atomic_fetch_sub(&pool->inside, 1);
+    while (!atomic_load(&self->pool->stop)) {
+        seen = next_generation(self->pool, seen);
+        work_off(self->pool, self->index);
     }
     return NULL;
 }
 
-/* Raises the generation, and wakes who sleeps. `open` names the generation whose job may be entered; 0 opens none. */
-static void announce(edged_pool *pool, int job_is_there) {
-    uint32_t generation = atomic_load_explicit(&pool->generation, memory_order_relaxed) + 1;
-    generation += generation == 0;
-    atomic_store(&pool->open, job_is_there ? generation : 0);
-    atomic_store(&pool->generation, generation);
-    if (atomic_exchange(&pool->sleepers, 0) > 0) {
-        syscall(SYS_futex, &pool->generation, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+static void wake(edged_pool *pool) {
+    if (atomic_load(&pool->sleepers) > 0) {
+        atomic_fetch_add(&pool->wakes, 1);
+        syscall(SYS_futex, &pool->wakes, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
     }
 }
 
@@ -121,9 +142,7 @@ int edged_pool_take(edged_pool *pool) {
     if (pool->threads == 1 || pool->forks != atomic_load(&forks) || atomic_flag_test_and_set(&pool->taken)) {
         return 0;
     }
-    if (atomic_load(&pool->sleepers) > 0) {
-        announce(pool, 0);
-    }
+    wake(pool);
     return 1;
 }
 
@@ -131,13 +150,17 @@ void edged_pool_give_back(edged_pool *pool) {
     atomic_flag_clear(&pool->taken);
 }
 
-void edged_pool_run(edged_pool *pool, const edged_job *job) {
+void edged_pool_run(edged_pool *pool, const edged_job *job, uint32_t parts) {
+    parts = parts < MOST_PARTS ? parts : MOST_PARTS;
     pool->job = *job;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    announce(pool, 1);
-    work(job, &pool->next, 0);
-    atomic_store(&pool->open, 0);
-    while (atomic_load(&pool->inside) != 0) {
+    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
+    uint64_t generation = generation_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
+    /* The caller holds part 0 from the start. */
+    atomic_store(&pool->ticket, generation << (2 * PART_BITS) | (uint64_t)parts << PART_BITS | 1);
+    wake(pool);
+    work(job, 0, parts, 0);
+    uint32_t own = 1 + work_off(pool, 0);
+    while (atomic_load_explicit(&pool->done, memory_order_acquire) != parts - own) {
         relax();
     }
 }
@@ -151,7 +174,7 @@ uint32_t edged_pool_threads(const edged_pool *pool) {
 static void stop_workers(edged_pool *pool) {
     if (pool->workers != NULL && pool->forks == atomic_load(&forks)) {
         atomic_store(&pool->stop, 1);
-        announce(pool, 0);
+        wake(pool);
         for (uint32_t i = 0; i < pool->started; i++) {
             pthread_join(pool->workers[i].thread, NULL);
         }

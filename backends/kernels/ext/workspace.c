@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { ALIGN = 64, INLINE_BUFFERS = 16, HUGE_BYTES = 4 << 20, PARALLEL_NS = 2500, MIN_CHUNKS = 4 };
+enum { ALIGN = 64, INLINE_BUFFERS = 16, HUGE_BYTES = 4 << 20, PARALLEL_NS = 2500, PART_NS = 20000, MOST_ROUNDS = 8 };
 
 typedef struct workspace {
     PyObject_HEAD
@@ -103,12 +103,19 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Parts of a step: one per thread for a short one, more for a long one, so that a thread that is held up does not hold up all. */
+static uint32_t parts_of(const edged_step *step, uint32_t threads) {
+    uint32_t rounds = step->work / PART_NS;
+    rounds = rounds < 1 ? 1 : rounds > MOST_ROUNDS ? MOST_ROUNDS : rounds;
+    uint32_t parts = rounds * threads;
+    return step->units < parts ? step->units : parts;
+}
+
 static void run_step(const workspace *self, const edged_step *step, edged_pool *pool, char *scratch) {
     void *const *operands = (void *const *)self->pointers + step->operand;
     if (pool != NULL && step->work >= PARALLEL_NS && step->units > 1) {
-        uint32_t parts = edged_pool_threads(pool) * MIN_CHUNKS;
-        edged_job job = {step, operands, scratch, self->stride, step->units > parts ? step->units / parts : 1};
-        edged_pool_run(pool, &job);
+        edged_job job = {step, operands, scratch, self->stride};
+        edged_pool_run(pool, &job, parts_of(step, edged_pool_threads(pool)));
         return;
     }
     edged_task task = {0, step->units, scratch};
