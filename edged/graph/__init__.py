@@ -1,1 +1,2 @@
-"""The one graph that every format is read into and every backend is given parts of. Pure: no I/O, no clock."""
+"""The one graph that every format is read into and every backend is given parts of. Pure: no I/O, no
+clock."""

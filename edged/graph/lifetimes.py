@@ -9,7 +9,8 @@ _MOVES = frozenset({"reshape", "squeeze", "expand_dims"})
 
 
 def graph_blocks(graph: Graph) -> list[Block]:
-    """A block per value that is computed: alive from its node to its last reader; reshapes share their input's bytes."""
+    """A block per value that is computed: alive from its node to its last reader; reshapes share their
+    input's bytes."""
     origin: dict[Tensor, Tensor] = {}
     first: dict[Tensor, int] = {t: 0 for t in graph.inputs}
     last: dict[Tensor, int] = {}

@@ -1,6 +1,8 @@
-"""The op table: op name -> attributes, shape inference, reference semantics in NumPy (bit-exact for integers).
+"""The op table: op name -> attributes, shape inference, reference semantics in NumPy (bit-exact for
+integers).
 
-One small function per op, in a file per family. The table is joined on first use, so that reading a graph does not
+One small function per op, in a file per family. The table is joined on first use, so that reading a graph
+does not
 import every family.
 """
 
@@ -11,7 +13,11 @@ from importlib import import_module
 
 from edged.graph.ops.spec import OpSpec
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES: tuple[str, ...] = (
+    "conv",
+    "fully_connected",
+    "pool",
+)
 
 
 @cache

@@ -1,6 +1,7 @@
 """What one operator is: the row of the op table.
 
-Every file of this package ends in `OPS: tuple[OpSpec, ...]`; `edged.graph.ops` joins them into one table. An op's
+Every file of this package ends in `OPS: tuple[OpSpec, ...]`; `edged.graph.ops` joins them into one table. An
+op's
 attributes have the names and defaults of schema.fbs.
 """
 
@@ -20,13 +21,16 @@ Value = Callable[[int], Array | None]
 """Value(i): the constant value of a node's input i, or None when it is only known at run time."""
 
 Infer = Callable[[Node, Sequence[Shape | None], Value], Sequence[Shape | None]]
-"""Shapes of the inputs (None: absent, or not known before the run) -> shapes of the outputs (None: known only at run time).
+"""Shapes of the inputs (None: absent, or not known before the run) -> shapes of the outputs (None: known only
+at run time).
 
 Raises ShapeError where they do not fit."""
 
 Reference = Callable[[Node, Arrays], Sequence[Array]]
-"""Input arrays (None for an absent optional one) -> output arrays. Shapes come from the arrays, not from the tensors, so
-that resized inputs work; quantisation and dtypes come from the node's tensors. Packed 4-bit and 2-bit tensors arrive as int8 arrays
+"""Input arrays (None for an absent optional one) -> output arrays. Shapes come from the arrays, not from the
+tensors, so
+that resized inputs work; quantisation and dtypes come from the node's tensors. Packed 4-bit and 2-bit tensors
+arrive as int8 arrays
 with one element each. Never writes to an input."""
 
 Macs = Callable[[Node, Sequence[Shape | None], Sequence[Shape | None]], int]

@@ -53,10 +53,7 @@ def requantise(node: Node, accumulator: Array, channels: int) -> Array:
     """
     result = node.outputs[0]
     assert result.quantization is not None
-    in_scale = float(np.float32(node.input(0).quantization.scale)) if node.input(0).quantization else 1.0
-    out_scale = float(np.float32(result.quantization.scale))
-    weight_scales = scales_of(node.input(1).quantization, channels).astype(np.float64)
-    multipliers, shifts = fp.quantize_multipliers(in_scale * weight_scales / out_scale)
+    multipliers, shifts = fp.quantize_multipliers(_effective_scales(node, channels))
     if node.input(0).dtype is DType.INT16 and wide_bias(node):
         scaled = fp.multiply_by_quantized_multiplier_64(accumulator, multipliers, shifts)
     else:
@@ -66,6 +63,24 @@ def requantise(node: Node, accumulator: Array, channels: int) -> Array:
         activation, result.quantization.scale, result.quantization.zero_point, str(result.dtype)
     )
     return np.clip(scaled + result.quantization.zero_point, low, high).astype(str(result.dtype))
+
+
+def _effective_scales(node: Node, channels: int) -> Array:
+    """input * weight / output, one per channel (one where the weights have one).
+
+    Where TFLite has one multiplier for all channels (GetQuantizedConvolutionMultipler: uint8, and fully connected layers) the product of the two
+    scales is rounded to float32 first.
+    """
+    source, result = node.input(0).quantization, node.outputs[0].quantization
+    assert source is not None
+    assert result is not None
+    weights = np.array(node.input(1).quantization.scales if node.input(1).quantization else (1.0,), np.float32)
+    single = weights.size == 1 and (node.input(0).dtype is DType.UINT8 or node.op in ("fully_connected", "batch_matmul"))
+    if single:
+        product = (np.float32(source.scale) * weights).astype(np.float64)
+    else:
+        product = float(np.float32(source.scale)) * weights.astype(np.float64)
+    return np.broadcast_to(product / float(np.float32(result.scale)), (channels,))
 
 
 def wide_bias(node: Node) -> bool:
