@@ -1,0 +1,83 @@
+/* Packs depthwise int8 weights for a row of KR 4, as edged_backends/lower/depthwise.py does (depthwise/geometry.h states the form). */
+#ifndef EDGED_DEPTHWISE_PACK_H
+#define EDGED_DEPTHWISE_PACK_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../backends/kernels/depthwise/geometry.h"
+
+typedef struct depthwise_s8 {
+    edged_depthwise_s8_params p;
+    const int8_t *weights;
+    const int32_t *bias, *multiplier, *shift;
+} depthwise_s8;
+
+static inline int32_t depthwise_lanes(const edged_depthwise_s8_params *p) {
+    return 16 * edged_dw_vectors(p->channels * p->multiplier);
+}
+
+static inline size_t depthwise_packed_bytes(const edged_depthwise_s8_params *p) {
+    return (size_t)depthwise_lanes(p) * 4 * (size_t)(p->rows * p->groups * p->kernel_w * p->planes);
+}
+
+/* Weight byte i of tap (g, kx) for output row r, less the zero point. */
+static inline int32_t depthwise_tap(const depthwise_s8 *d, int32_t r, int32_t g, int32_t kx, int32_t i, int32_t c) {
+    const edged_depthwise_s8_params *p = &d->p;
+    const int32_t ky = 4 * g + i - r * p->stride_h;
+    if (ky < 0 || ky >= p->kernel_h) return 0;
+    return d->weights[(ky * p->kernel_w + kx) * p->channels * p->multiplier + c] - p->weight_zero;
+}
+
+static inline void depthwise_pack(const depthwise_s8 *d, int8_t *to) {
+    const edged_depthwise_s8_params *p = &d->p;
+    const int32_t channels = p->channels * p->multiplier;
+    for (int32_t v = 0; v < edged_dw_vectors(channels); v++) {
+        for (int32_t r = 0; r < p->rows; r++) {
+            for (int32_t t = 0; t < p->groups * p->kernel_w; t++) {
+                for (int32_t l = 0; l < 64; l++) {
+                    const int32_t w = depthwise_tap(d, r, t / p->kernel_w, t % p->kernel_w, l % 4, (v * 16 + l / 4) % channels);
+                    to[l] = (int8_t)(p->planes == 1 ? w : w >> 1);
+                    if (p->planes == 2) to[64 + l] = (int8_t)(w - (w >> 1));
+                }
+                to += 64 * p->planes;
+            }
+        }
+    }
+}
+
+/* bias, multiplier, shift: depthwise_lanes() elements each. */
+static inline void depthwise_pack_scales(const depthwise_s8 *d, int32_t *bias, int32_t *multiplier, int32_t *shift) {
+    const edged_depthwise_s8_params *p = &d->p;
+    const int32_t channels = p->channels * p->multiplier;
+    for (int32_t l = 0; l < depthwise_lanes(p); l++) {
+        const int32_t c = l % channels;
+        int32_t sum = 0;
+        for (int32_t k = 0; k < p->kernel_h * p->kernel_w; k++) sum += d->weights[k * channels + c] - p->weight_zero;
+        bias[l] = d->bias[c] - (p->input_zero + 128) * sum;
+        multiplier[l] = d->multiplier[c];
+        shift[l] = d->shift[c];
+    }
+}
+
+static inline size_t depthwise_scratch(const edged_depthwise_s8_params *p) {
+    const edged_dw_plan plan = edged_dw_plan_of(p);
+    const size_t row = ((size_t)p->in_w * (size_t)plan.channels + 63) / 64 * 64;
+    return ((size_t)p->groups * (size_t)plan.columns * (size_t)p->block * 4 + EDGED_DW_SLACK + 63) / 64 * 64 +
+           row * (size_t)(p->multiplier == 1 ? 1 : 1 + 4 * p->groups);
+}
+
+/* rows, groups, planes and block, as the lowering chooses them. */
+static inline void depthwise_choose(edged_depthwise_s8_params *p, int32_t limit) {
+    const int single = p->stride_h == 1 && p->dilation_h == 1;
+    p->rows = !single ? 1 : p->kernel_h == 3 ? 2 : p->kernel_h == 5 ? 4 : p->kernel_h == 2 || p->kernel_h == 7 ? 2 : 1;
+    p->groups = ((p->rows - 1) * p->stride_h + p->kernel_h + 3) / 4;
+    p->planes = p->weight_zero == 0 ? 1 : 2;
+    const int32_t channels = p->channels * p->multiplier;
+    p->block = channels;
+    const edged_dw_plan plan = edged_dw_plan_of(p);
+    const int32_t most = limit / (4 * p->groups * plan.columns) / 16 * 16;
+    if (channels % 16 == 0 && channels > most) p->block = most < 16 ? 16 : most;
+}
+
+#endif
