@@ -56,9 +56,13 @@ def shape(tensor: Tensor) -> Iterator[str]:
         yield f"signature {signature} does not fit the shape {tensor.shape}"
 
 
+def _misshapen(tensor: Tensor) -> bool:
+    return next(shape(tensor), None) is not None
+
+
 def data(tensor: Tensor) -> Iterator[str]:
     """A constant's bytes are as many as its shape takes (sparse ones are `sparsity`'s business)."""
-    if tensor.data is None or tensor.sparsity is not None or next(shape(tensor), None):
+    if tensor.data is None or tensor.sparsity is not None or _misshapen(tensor):
         return
     if tensor.variable:
         yield "a variable holds constant data"
@@ -104,7 +108,7 @@ def quantisation(tensor: Tensor) -> Iterator[str]:
         yield f"{len(found.scales)} scales, but {len(found.zero_points)} zero points"
     if len(found.scales) > 1:
         yield from _channels(tensor, found)
-    if found.block_scales is not None:
+    if found.block_scales is not None and not any(map(_misshapen, (tensor, found.block_scales))):
         yield from _blocks(tensor, found, found.block_scales)
 
 
@@ -127,7 +131,7 @@ def _blocks(tensor: Tensor, found: Quantization, scales: Tensor) -> Iterator[str
 def sparsity(tensor: Tensor) -> Iterator[str]:
     """The levels of the traversal fit each other, the shape, and the number of stored values."""
     found = tensor.sparsity
-    if found is None or next(shape(tensor), None):
+    if found is None or _misshapen(tensor):
         return
     sizes = _level_sizes(found, tensor.shape)
     if tensor.data is None or sizes is None or not tensor.dtype.bits:

@@ -283,7 +283,7 @@ def _field(slot: int, text: str, enums: dict[str, list[str]]) -> Field:
 
 def _default(code: str, vector: bool, text: str, names: tuple[str, ...] | None) -> Any:
     if vector:
-        return ()
+        return b"" if code == "B" else ()
     if names is not None:
         return text or names[0]
     if code == "?":
