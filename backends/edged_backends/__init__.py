@@ -1,1 +1,2 @@
-"""Backends of edged: the CPU's program of C kernels, the NumPy reference, and vendors' devices. Reached through plugins only."""
+"""Backends of edged: the CPU's program of C kernels, the NumPy reference, and vendors' devices. Reached
+through plugins only."""

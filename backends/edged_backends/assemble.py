@@ -1,8 +1,7 @@
 """Subgraph -> Program: walks the nodes, lets the rules lower them, gives every value its place.
 
-A node without a rule, or whose rule refuses, becomes a step of the NumPy reference in the same program, with the reason. Nothing
-here knows an operator.
-"""
+A node without a rule, or whose rule refuses, becomes a step of the NumPy reference in the same program,
+with the reason. Nothing here knows an operator."""
 
 from __future__ import annotations
 
@@ -14,9 +13,11 @@ from typing import Any
 from edged.backend import Subgraph
 from edged.errors import BackendError, EdgedError
 from edged.graph.arena import Block, plan
-from edged.graph.arrays import Array, constant
+from edged.graph.arrays import Array
+from edged.graph.evaluate import constant_value
 from edged.graph.model import Graph, Node, Shape, Tensor
 from edged.graph.ops import table
+from edged.graph.shapes import node_macs
 from edged_backends.catalogue import Catalogue
 from edged_backends.chains import chains, match
 from edged_backends.lower import groups, rules
@@ -40,8 +41,8 @@ def assemble(
 ) -> Program:
     """The program of a subgraph. BackendError for a node that neither a kernel nor the reference can compute.
 
-    `tuned`: measured nanoseconds by layer key and option; `forced`: the option to take by layer key (for measuring).
-    """
+    `tuned`: measured nanoseconds by layer key and option; `forced`: the option to take by layer key (for
+    measuring)."""
     graph = subgraph.graph
     lowering = Lowering(kernels, threads, max_arena_bytes, subgraph=subgraph, tuned=tuned, forced=forced)
     lowering.boxed = boxed_tensors(graph)
@@ -58,7 +59,14 @@ def assemble(
 
 def _lower_chain(lowering: Lowering, nodes: Sequence[Node]) -> None:
     while nodes:
-        taken = next((len(p) for p, rule in groups() if match(p, nodes) and _try_group(lowering, rule, nodes[: len(p)])), 0)
+        taken = next(
+            (
+                len(p)
+                for p, rule in groups()
+                if match(p, nodes) and _try_group(lowering, rule, nodes[: len(p)])
+            ),
+            0,
+        )
         if not taken:
             _lower_node(lowering, nodes[0])
         nodes = nodes[taken or 1 :]
@@ -108,19 +116,9 @@ def _fall_back(lowering: Lowering, node: Node, reason: str) -> None:
     lowering.steps.append(PythonStep(node, refs, frozenset(shifted), reason))
 
 
-def node_macs(node: Node) -> int:
-    """Multiply-accumulates of one run of a node (0 where the op table counts none)."""
-    spec = table().get(node.kind)
-    if spec is None or spec.macs is None:
-        return 0
-    try:
-        return spec.macs(node, [None if t is None else t.shape for t in node.inputs], [t.shape for t in node.outputs])
-    except EdgedError:
-        return 0
-
-
 def boxed_tensors(graph: Graph) -> frozenset[Tensor]:
-    """Tensors whose size only a run knows, or that hold strings and the like: they have no place in an arena."""
+    """Tensors whose size only a run knows, or that hold strings and the like: they have no place in an
+    arena."""
     known: dict[Tensor, Shape] = {t: t.shape for t in graph.tensors if t.constant or t.variable}
     known.update((t, t.shape) for t in graph.inputs if t.dtype.bits > 0)
     for node in graph.nodes:
@@ -134,7 +132,7 @@ def _inferred(node: Node, known: dict[Tensor, Shape]) -> Sequence[Shape | None]:
     def value(index: int) -> Array | None:
         tensor = node.optional(index)
         fixed = tensor is not None and tensor.constant and tensor.dtype.bits > 0
-        return constant(tensor) if fixed and tensor is not None else None
+        return constant_value(tensor) if fixed and tensor is not None else None
 
     if node.kind in DRIVEN:  # the file's word, which every run checks
         return [t.shape if t.rank_known and not t.symbolic else None for t in node.outputs]
@@ -151,7 +149,8 @@ def _inferred(node: Node, known: dict[Tensor, Shape]) -> Sequence[Shape | None]:
 
 
 def _bind_outputs(lowering: Lowering, graph: Graph) -> None:
-    """Values that the graph returns move from the arena into the caller's buffers; what cannot move is copied at the end."""
+    """Values that the graph returns move from the arena into the caller's buffers; what cannot move is
+    copied at the end."""
     lowering.macs = 0
     turned: list[tuple[Ref, Tensor]] = []
     for index, tensor in enumerate(graph.outputs):

@@ -1,8 +1,9 @@
-"""Which kernel stands for an op on this machine: the extension's table seen through the instruction sets that are present.
+"""Which kernel stands for an op on this machine: the extension's table seen through the instruction sets
+that are present.
 
-The table itself is the kernels.inc lists; this module only reads it. A catalogue can as well be made for another machine
-(code generation for a microcontroller), from rows that were not compiled into the extension.
-"""
+The table itself is the kernels.inc lists; this module only reads it. A catalogue can as well be made for
+another machine (code generation for a microcontroller), from rows that were not compiled into the
+extension."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 ARCHES: dict[str, int] = {
-    "none": 0, "avx2": 1, "avx512": 2, "vnni": 4, "neon": 8, "dotprod": 16, "i8mm": 32, "dsp": 64, "mve": 128, "amx": 256,
+    "none": 0, "avx2": 1, "avx512": 2, "vnni": 4, "neon": 8, "dotprod": 16, "i8mm": 32, "dsp": 64,
+    "mve": 128, "amx": 256,
 }  # fmt: skip
 """Instruction sets by name, with the bits of abi.h's `enum edged_arch`."""
 
@@ -21,7 +23,8 @@ Layout = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class KernelRow:
-    """One row of a kernels.inc list. `index` is its place in the extension's table (-1 when it is not compiled in)."""
+    """One row of a kernels.inc list. `index` is its place in the extension's table (-1 when it is not
+    compiled in)."""
 
     index: int
     arch: int
@@ -61,10 +64,11 @@ class Catalogue:
 
 
 def parse_mask(text: str) -> int:
-    """Bits of "avx2,vnni" (names, separated by commas), or of a number ("0x7"). "none" leaves the scalar kernels.
+    """Bits of "avx2,vnni" (names, separated by commas), or of a number ("0x7"). "none" leaves the scalar
+    kernels.
 
-    A set that stands on another is only useful together with it: "avx512,vnni". ValueError for a name that is unknown.
-    """
+    A set that stands on another is only useful together with it: "avx512,vnni". ValueError for a name that
+    is unknown."""
     bits = 0
     for word in filter(None, (part.strip().lower() for part in text.split(","))):
         if word in ARCHES:

@@ -1,4 +1,5 @@
-"""Which nodes are lowered together: the order of lowering, with chains of nodes that a fusion rule may take as one."""
+"""Which nodes are lowered together: the order of lowering, with chains of nodes that a fusion rule may
+take as one."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ Pattern = tuple[str, ...]
 
 
 def chains(graph: Graph, patterns: Iterable[Pattern]) -> list[tuple[Node, ...]]:
-    """Every node once, in an order that respects who reads what; nodes of a matching chain stand at the place of its last node.
+    """Every node once, in an order that respects who reads what; nodes of a matching chain stand at the
+    place of its last node.
 
     In a chain each node's only output is read once, by the next node. Longer patterns must come first.
     """
@@ -31,7 +33,9 @@ def chains(graph: Graph, patterns: Iterable[Pattern]) -> list[tuple[Node, ...]]:
 
 def match(pattern: Pattern, nodes: Sequence[Node]) -> bool:
     """True when the first nodes are of the pattern's kinds."""
-    return len(nodes) >= len(pattern) and all(node.kind == kind for node, kind in zip(nodes, pattern, strict=False))
+    return len(nodes) >= len(pattern) and all(
+        node.kind == kind for node, kind in zip(nodes, pattern, strict=False)
+    )
 
 
 def _only_readers(graph: Graph) -> dict[Tensor, Node]:

@@ -1,4 +1,5 @@
-"""Choosing between ways to compute a node: by measured time where there is one, else by estimate, under a limit of memory."""
+"""Choosing between ways to compute a node: by measured time where there is one, else by estimate, under a
+limit of memory."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def choose(
     measured: Mapping[str, float] | None = None,
     forced: str | None = None,
 ) -> Choice:
-    """The fastest of the options that fit in `limit` bytes (0: no limit); the smallest when none does; `forced` over all.
+    """The fastest of the options that fit in `limit` bytes (0: no limit); the smallest when none does;
+    `forced` over all.
 
     `measured`: nanoseconds by option name; they count only when every fitting option has one.
     """
@@ -43,7 +45,10 @@ def choose(
     if forced in {o.name for o in options}:
         best, why = forced, "forced"
     elif not fitting:
-        best, why = min(options, key=lambda o: o.temp_bytes).name, f"least memory, since none fits in {limit} bytes"
+        best, why = (
+            min(options, key=lambda o: o.temp_bytes).name,
+            f"least memory, since none fits in {limit} bytes",
+        )
     else:
         word = "measured" if all(times.values()) else "estimated"
         if word == "estimated":

@@ -1,8 +1,8 @@
-"""Nodes that run other graphs of the model (IF, WHILE, CALL_ONCE) and those that remember (resource variables), on arrays.
+"""Nodes that run other graphs of the model (IF, WHILE, CALL_ONCE) and those that remember (resource
+variables), on arrays.
 
-Every called graph is a program of its own, prepared when it is first called; Python drives which one runs. Anything else goes to the op
-table's reference.
-"""
+Every called graph is a program of its own, prepared when it is first called; Python drives which one runs.
+Anything else goes to the op table's reference."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edged.backend import Subgraph
 from edged.errors import BackendError
 from edged.graph.arrays import Array, numpy_dtype
 from edged.graph.calls import called
+from edged.graph.evaluate import evaluate_node
 from edged.graph.model import Graph, Model, Node
 from edged.graph.ops import table
 from edged_backends.session import Frame, Memory
@@ -23,7 +24,8 @@ MakeFrame = Callable[[Subgraph, Memory], Frame]
 
 
 class Control:
-    """Evaluates one node on arrays; `make_frame` prepares a called graph. Frames of called graphs are kept per session's Memory."""
+    """Evaluates one node on arrays; `make_frame` prepares a called graph. Frames of called graphs are kept
+    per session's Memory."""
 
     def __init__(self, model: Model, make_frame: MakeFrame) -> None:
         self.model = model
@@ -34,7 +36,7 @@ class Control:
         rule = RULES.get(node.kind)
         if rule is not None:
             return rule(self, node, arrays, memory)
-        return table()[node.kind].reference(node, arrays)
+        return evaluate_node(node, arrays)
 
     def call(self, index: int, arrays: Sequence[Array], memory: Memory) -> list[Array]:
         """Runs graph `index` of the model."""
@@ -68,9 +70,8 @@ def _once(control: Control, node: Node, arrays: Arrays, memory: Memory) -> Seque
 
 
 def _handle(control: Control, node: Node, arrays: Arrays, memory: Memory) -> Sequence[Array]:
-    name = f"{node.attrs.get('container', '')}/{node.attrs.get('shared_name', '')}"
-    box = np.empty((), object)
-    box[()] = name
+    box = np.empty(1, object)
+    box[0] = f"{node.attrs.get('container', '')}/{node.attrs.get('shared_name', '')}"
     return (box,)
 
 
@@ -116,7 +117,8 @@ RULES: Mapping[str, Rule] = {
 
 
 def remembers(model: Model, graph: Graph) -> bool:
-    """True when runs of `graph` leave something behind beside variable tensors: resource variables, also in graphs it calls."""
+    """True when runs of `graph` leave something behind beside variable tensors: resource variables, also
+    in graphs it calls."""
     waiting, seen = [graph], set()
     while waiting:
         current = waiting.pop()

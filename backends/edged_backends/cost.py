@@ -1,15 +1,15 @@
-"""What a node costs on this CPU, before anything was measured: multiply-accumulates and bytes over assumed rates.
+"""What a node costs on this CPU, before anything was measured: multiply-accumulates and bytes over assumed
+rates.
 
-The rates are per core and rough on purpose: they rank devices and algorithms; measured times replace them (`edged tune`, the partition's
-store of measurements).
-"""
+The rates are per core and rough on purpose: they rank devices and algorithms; measured times replace them
+(`edged tune`, the partition's store of measurements)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from edged.graph.model import DType, Graph, Node
-from edged_backends.assemble import node_macs
+from edged.graph.shapes import node_macs
 from edged_backends.catalogue import ARCHES, Catalogue
 from edged_backends.lower import rules
 
@@ -24,7 +24,8 @@ PYTHON_BYTES_PER_US = 400.0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Multiply-accumulates per microsecond of one core with an instruction set: dense 8-bit, depthwise 8-bit, dense f32, depthwise f32."""
+    """Multiply-accumulates per microsecond of one core with an instruction set: dense 8-bit, depthwise
+    8-bit, dense f32, depthwise f32."""
 
     arch: int
     s8: float

@@ -1,8 +1,8 @@
-"""The backend `cpu`: edged's default device. A subgraph is lowered to a program of C kernels, which runs in one call with the GIL released.
+"""The backend `cpu`: edged's default device. A subgraph is lowered to a program of C kernels, which runs
+in one call with the GIL released.
 
-Every op with a kernel or with reference semantics runs here; what has no kernel is computed by the NumPy reference inside the same session,
-and `explain` says so.
-"""
+Every op with a kernel or with reference semantics runs here; what has no kernel is computed by the NumPy
+reference inside the same session, and `explain` says so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from edged_backends.session import Buffers, Evaluate, Frame, Memory
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """One line of a profile: what ran, with which kernel ("numpy" for the reference), nanoseconds per run, multiply-accumulates."""
+    """One line of a profile: what ran, with which kernel ("numpy" for the reference), nanoseconds per run,
+    multiply-accumulates."""
 
     where: str
     kernel: str
@@ -39,10 +40,16 @@ class StepTime:
 
 
 class CpuDelegate(Delegate):
-    """A prepared subgraph. Several runs may be under way at once, each in a frame of its own; the pool serves one at a time."""
+    """A prepared subgraph. Several runs may be under way at once, each in a frame of its own; the pool
+    serves one at a time."""
 
     def __init__(
-        self, program: Program, packed: Packed, evaluate: Evaluate, pool: _kernels.Pool | None, remembers: bool
+        self,
+        program: Program,
+        packed: Packed,
+        evaluate: Evaluate,
+        pool: _kernels.Pool | None,
+        remembers: bool,
     ) -> None:
         self.program = program
         self.packed = packed
@@ -56,7 +63,8 @@ class CpuDelegate(Delegate):
         self._lock = Lock()
 
     def run(self, ctx: RunContext, inputs: Buffers, outputs: Buffers) -> None:
-        """As Delegate.run. A run without a state of its own uses the delegate's variables, if there are any."""
+        """As Delegate.run. A run without a state of its own uses the delegate's variables, if there are
+        any."""
         state = ctx.state
         try:
             if isinstance(state, Frame):
@@ -107,8 +115,9 @@ class CpuDelegate(Delegate):
             lines.append(f"{step.where}: {name}" + (f" ({step.why})" if step.why else ""))
         program = self.program
         lines.append(
-            f"arena {program.arena_bytes} bytes (at least {program.lower_bound}), constants {program.constant_bytes} bytes, "
-            f"variables {program.variable_bytes} bytes, {len(program.fallbacks)} of {len(program.steps)} steps in NumPy"
+            f"arena {program.arena_bytes} bytes (at least {program.lower_bound}), "
+            f"constants {program.constant_bytes} bytes, variables {program.variable_bytes} bytes, "
+            f"{len(program.fallbacks)} of {len(program.steps)} steps in NumPy"
         )
         return lines
 
@@ -168,7 +177,8 @@ class CpuDelegate(Delegate):
 
 
 class CpuBackend(Backend):
-    """`threads` per pool; `arch_mask` limits the instruction sets (see catalogue.parse_mask); 0 for no limit of the arena."""
+    """`threads` per pool; `arch_mask` limits the instruction sets (see catalogue.parse_mask); 0 for no
+    limit of the arena."""
 
     name = "cpu"
     trusted = True
@@ -188,7 +198,10 @@ class CpuBackend(Backend):
         if node.kind in rules() or node.kind in table() or node.kind in RULES:
             return YES
         if node.op == "custom":
-            return no(f"custom op {node.custom_code} has no kernel and no reference here: it needs the backend that brings it")
+            return no(
+                f"custom op {node.custom_code} has no kernel and no reference here: "
+                "it needs the backend that brings it"
+            )
         return no(f"{node.kind} has no kernel and no reference")
 
     def estimate(self, subgraph: Subgraph) -> Cost:
@@ -201,7 +214,7 @@ class CpuBackend(Backend):
         program = assemble(subgraph, self.kernels, threads=threads, max_arena_bytes=limit, tuned=tuned)
         if limit and program.arena_bytes > limit:
             raise BackendError(
-                f"the arena of {subgraph.graph.name} takes {program.arena_bytes} bytes, and the limit is {limit}",
+                f"the arena of {subgraph.graph.name} takes {program.arena_bytes} bytes, the limit is {limit}",
                 remedy="raise [cpu] max_arena_bytes",
             )
         return self.load(program, subgraph, threads)

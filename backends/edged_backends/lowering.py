@@ -1,11 +1,11 @@
 """What a lowering rule works with: it turns nodes into steps over values that have no address yet.
 
-A rule asks where tensors live (`ref`), adds constants in the kernel's packing (`const`), working memory (`temp`) and steps. This
-module knows no operator and no address: the rules of `lower/` know the operators, `assemble` gives addresses.
+A rule asks where tensors live (`ref`), adds constants in the kernel's packing (`const`), working memory
+(`temp`) and steps. This module knows no operator and no address: the rules of `lower/` know the operators,
+`assemble` gives addresses.
 
-Quantised uint8 tensors are in int8 form everywhere inside a program (value xor 0x80, zero point - 128); rules only ever
-see that form.
-"""
+Quantised uint8 tensors are in int8 form everywhere inside a program (value xor 0x80, zero point - 128);
+rules only ever see that form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from edged_backends.choices import Choice, Option, choose
 from edged_backends.operands import Ref, Space, Value
 from edged_backends.program import KernelStep, PythonStep
 
-
 Mark = tuple[int, int, int, int, int]
 
 
@@ -34,7 +33,8 @@ class RefusedError(UnsupportedError):
 
 @dataclass(frozen=True, slots=True)
 class Quant:
-    """A tensor as the program sees it. Per tensor: `scale` and `zero_point`; per channel: `scales`, `zero_points` along `axis`."""
+    """A tensor as the program sees it. Per tensor: `scale` and `zero_point`; per channel: `scales`,
+    `zero_points` along `axis`."""
 
     dtype: DType
     scales: tuple[float, ...] = ()
@@ -52,7 +52,8 @@ class Quant:
 
 @dataclass
 class Lowering:
-    """A program in the making. `threads` and `max_arena_bytes` (0: no limit) are for rules that choose between algorithms."""
+    """A program in the making. `threads` and `max_arena_bytes` (0: no limit) are for rules that choose
+    between algorithms."""
 
     kernels: Catalogue
     threads: int = 1
@@ -76,10 +77,11 @@ class Lowering:
     # ---- what rules ask ----
 
     def ref(self, tensor: Tensor) -> Ref:
-        """Where the tensor's value is: C-contiguous, in internal form. Constants appear as they are in the file.
+        """Where the tensor's value is: C-contiguous, in internal form. Constants appear as they are in the
+        file.
 
-        RefusedError when the tensor has no place in a program (its size is known only at run time, it holds strings).
-        """
+        RefusedError when the tensor has no place in a program (its size is known only at run time, it
+        holds strings)."""
         found = self.values.get(tensor)
         if found is None:
             found = self._place(tensor)
@@ -117,12 +119,12 @@ class Lowering:
     ) -> None:
         """One kernel call.
 
-        `params` by field name of the op's params struct, every field given. The first `writes` operands are
-        written, the others read. `scratch`: bytes per thread. `inplace`: index of an input operand
-        whose memory the first output may take over when nobody reads it later (elementwise kernels). `work`: multiply-accumulates or
-        comparable element operations, for deciding on threads (default: the node's MACs or the operands' bytes).
-        `row` overrules the catalogue's choice of kernel (an algorithm that was measured to be better). `why` is shown by `edged plan`.
-        """
+        `params` by field name of the op's params struct, every field given. The first `writes` operands
+        are written, the others read. `scratch`: bytes per thread. `inplace`: index of an input operand
+        whose memory the first output may take over when nobody reads it later (elementwise kernels).
+        `work`: multiply-accumulates or comparable element operations, for deciding on threads (default:
+        the node's MACs or the operands' bytes). `row` overrules the catalogue's choice of kernel (an
+        algorithm that was measured to be better). `why` is shown by `edged plan`."""
         chosen = row or self.kernels.pick(op)
         if chosen is None:
             raise RefusedError(f"no kernel for {op} on this CPU")
@@ -139,7 +141,7 @@ class Lowering:
 
     def value(self, tensor: Tensor) -> Array | None:
         """The constant's array in internal form (quantised uint8 as int8), or None when it is no constant."""
-        if not tensor.constant:
+        if not tensor.constant or tensor.sparsity is not None:
             return None
         array = constant(tensor)
         return (array ^ np.uint8(0x80)).view(np.int8) if self.is_shifted(tensor) else array
@@ -162,13 +164,16 @@ class Lowering:
         self.values[output] = ref
 
     def choose(self, key: str, options: Sequence[Option]) -> Choice:
-        """The fastest option whose working memory fits `max_arena_bytes`: by measured time where `edged tune` left one, else as estimated.
+        """The fastest option whose working memory fits `max_arena_bytes`: by measured time where `edged
+        tune` left one, else as estimated.
 
-        `key` says all that the time depends on (op, shapes, strides, threads): equal layers of any model share a measurement.
-        The option with the least memory is taken when none fits. Pass `.chosen` to the node's own table of ways, `.why` to step().
-        """
+        `key` says all that the time depends on (op, shapes, strides, threads): equal layers of any model
+        share a measurement. The option with the least memory is taken when none fits. Pass `.chosen` to
+        the node's own table of ways, `.why` to step()."""
         where = self.node.where if self.node else key
-        made = choose(where, key, options, self.max_arena_bytes, self.tuned.get(key, {}), self.forced.get(key))
+        made = choose(
+            where, key, options, self.max_arena_bytes, self.tuned.get(key, {}), self.forced.get(key)
+        )
         self.choices.append(made)
         return made
 
@@ -180,12 +185,15 @@ class Lowering:
             self.step("move", params, [output, input], units=1, why=why)
 
     def resource(self, name: str, nbytes: int) -> Ref:
-        """The resource variable `name`, which keeps its value from run to run. RefusedError when its size changes."""
+        """The resource variable `name`, which keeps its value from run to run. RefusedError when its size
+        changes."""
         found = self.resources.get(name)
         if found is None:
             found = self.resources[name] = self._variable(name, nbytes)
         if found.nbytes != nbytes:
-            raise RefusedError(f"resource variable {name} is used with {found.nbytes} and with {nbytes} bytes")
+            raise RefusedError(
+                f"resource variable {name} is used with {found.nbytes} and with {nbytes} bytes"
+            )
         return found
 
     # ---- the rest of the planner ----
@@ -213,7 +221,8 @@ class Lowering:
             del self._shared[key]
 
     def peek(self, tensor: Tensor) -> tuple[Ref, bool]:
-        """Where the tensor is without turning a graph input into internal form, and whether it is in int8 form there."""
+        """Where the tensor is without turning a graph input into internal form, and whether it is in int8
+        form there."""
         if tensor not in self.values and tensor in self._outside:
             return self._outside[tensor], False
         return self.ref(tensor), self.is_shifted(tensor)
@@ -223,6 +232,8 @@ class Lowering:
             raise RefusedError(f"{tensor.name} has a size that is known only at run time")
         if tensor.dtype.bits == 0:
             raise RefusedError(f"{tensor.name} holds {tensor.dtype} elements")
+        if tensor.sparsity is not None:
+            raise RefusedError(f"{tensor.name} is stored sparse")
         if tensor.constant:
             return self.const(self._constant_bytes(tensor), ("tensor", tensor))
         if tensor in self._outside:
@@ -259,7 +270,9 @@ class Lowering:
             self.node = node
 
     def _work(self, operands: Sequence[Ref | None]) -> int:
-        moved = sum(ref.nbytes for ref in operands if ref is not None and ref.value.space is not Space.CONSTANT)
+        moved = sum(
+            ref.nbytes for ref in operands if ref is not None and ref.value.space is not Space.CONSTANT
+        )
         return max(moved, self.macs)
 
     def _check_params(self, op: str, params: Mapping[str, int | float]) -> None:

@@ -1,8 +1,9 @@
-"""Operands of a program's steps while it is being planned: values without an address yet, and references into them.
+"""Operands of a program's steps while it is being planned: values without an address yet, and references
+into them.
 
-A Value is a stretch of memory in one of a program's spaces. Its place inside the arena is decided last, when all lifetimes
-are known; steps therefore hold Refs, which become (space, index, offset) only when the program is packed.
-"""
+A Value is a stretch of memory in one of a program's spaces. Its place inside the arena is decided last,
+when all lifetimes are known; steps therefore hold Refs, which become (space, index, offset) only when the
+program is packed."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Space(IntEnum):
 
 @dataclass(eq=False, slots=True)
 class Value:
-    """`nbytes` of memory; `index` says which constant block, input or output it is, or the byte offset of a variable.
+    """`nbytes` of memory; `index` says which constant block, input or output it is, or the byte offset of
+    a variable.
 
     An ARENA value may still be bound to a graph output, whose buffer then takes its place.
     """

@@ -1,4 +1,5 @@
-"""Program -> the extension's Program: steps, operands and params as the bytes that ext/program.c reads, and constants in place.
+"""Program -> the extension's Program: steps, operands and params as the bytes that ext/program.c reads,
+and constants in place.
 
 (How weights are packed for a kernel's tile is the families' business; this is about the program.)
 """
@@ -26,10 +27,11 @@ _OPERAND = struct.Struct("=IIQQ")
 _NOWHERE = _OPERAND.pack(Space.NONE, 0, 0, 0)
 
 NS_PER_UNIT_OF_WORK: Mapping[str, float] = {
-    "conv_s8": 1 / 150, "conv_f32": 1 / 50, "fc_s8": 1 / 30, "fc_f32": 1 / 10, "dw_s8": 1 / 60, "dw_f32": 1 / 20,
+    "conv_s8": 1 / 150, "conv_f32": 1 / 50, "fc_s8": 1 / 30, "fc_f32": 1 / 10,
+    "dw_s8": 1 / 60, "dw_f32": 1 / 20,
 }  # fmt: skip
-"""Rough time of one multiply-accumulate on one thread, by op; of one byte moved for all others (1/8). Decides only which
-steps are worth dividing among threads."""
+"""Rough time of one multiply-accumulate on one thread, by op; of one byte moved for all others (1/8).
+Decides only which steps are worth dividing among threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Packed:
 
 
 def pack(program: Program, kernels: Catalogue) -> Packed:
-    """Checks and packs. ValueError when a step contradicts its kernel's params struct or its spaces (a lowering rule is wrong)."""
+    """Checks and packs. ValueError when a step contradicts its kernel's params struct or its spaces (a
+    lowering rule is wrong)."""
     steps, operands, params = bytearray(), bytearray(), bytearray()
     kernel_steps = [step for step in program.steps if isinstance(step, KernelStep)]
     for step in kernel_steps:
@@ -95,7 +98,15 @@ def address(ref: Ref, offsets: Mapping[Value, int]) -> tuple[Space, int, int]:
 def _spaces(program: Program) -> bytes:
     inputs = [0 if t in program.boxed else t.nbytes for t in program.inputs]
     outputs = [0 if t in program.boxed else t.nbytes for t in program.outputs]
-    numbers = [program.arena_bytes, program.variable_bytes, program.scratch_bytes, len(inputs), *inputs, len(outputs), *outputs]
+    numbers = [
+        program.arena_bytes,
+        program.variable_bytes,
+        program.scratch_bytes,
+        len(inputs),
+        *inputs,
+        len(outputs),
+        *outputs,
+    ]
     return struct.pack(f"={len(numbers)}Q", *numbers)
 
 
@@ -121,7 +132,8 @@ _lock = Lock()
 
 
 def share(block: Array) -> Array:
-    """The same bytes at a 64-byte boundary, once per process: sessions and versions of a model that hold equal constants share them.
+    """The same bytes at a 64-byte boundary, once per process: sessions and versions of a model that hold
+    equal constants share them.
 
     Bytes of a mapped file that already lie so are used where they are.
     """

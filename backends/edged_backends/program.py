@@ -1,8 +1,7 @@
 """A program: the steps that a subgraph was lowered to, over one planned arena with packed constants.
 
-The same data serves twice: `cpu` packs it for the C extension, which runs it in one call, and the microcontroller backend
-prints it as C. Nothing here runs anything.
-"""
+The same data serves twice: `cpu` packs it for the C extension, which runs it in one call, and the
+microcontroller backend prints it as C. Nothing here runs anything."""
 
 from __future__ import annotations
 
@@ -36,9 +35,8 @@ class KernelStep:
 class PythonStep:
     """A node that no kernel computes: the NumPy reference does, on arrays.
 
-    `refs`: where its tensors are; one that is missing there is a constant, or is kept as an array beside the arena because
-    its size is known only at run time. `shifted`: those that are in int8 form there.
-    """
+    `refs`: where its tensors are; one that is missing there is a constant, or is kept as an array beside
+    the arena because its size is known only at run time. `shifted`: those that are in int8 form there."""
 
     node: Node
     refs: Mapping[Tensor, Ref]
@@ -54,10 +52,10 @@ class PythonStep:
 class Program:
     """Steps in order, where each value lies, and what the program needs.
 
-    `offsets` gives the byte offset of every ARENA value. `constants` are the blocks that CONSTANT values index. `lower_bound` is
-    the least arena any placement could have (the largest sum of values alive at once). `initial` nodes run once, before the
-    first run, and give `resources` (resource variables by name) their values.
-    """
+    `offsets` gives the byte offset of every ARENA value. `constants` are the blocks that CONSTANT values
+    index. `lower_bound` is the least arena any placement could have (the largest sum of values alive at
+    once). `initial` nodes run once, before the first run, and give `resources` (resource variables by
+    name) their values."""
 
     steps: Sequence[KernelStep | PythonStep]
     offsets: Mapping[Value, int]

@@ -1,9 +1,9 @@
 """The file that keeps what `edged tune` measured: nanoseconds of every way to compute a layer, on this CPU.
 
-One JSON file per CPU in the cache folder: {"version": 1, "cpu": ..., "records": {layer key: {option: nanoseconds}}}. A layer
-key holds all that the time depends on (op, shapes, strides, threads), so equal layers of any model share a record. The options
-that lost are kept too: they are what a learned selector would be trained on.
-"""
+One JSON file per CPU in the cache folder: {"version": 1, "cpu": ..., "records": {layer key: {option:
+nanoseconds}}}. A layer key holds all that the time depends on (op, shapes, strides, threads), so equal
+layers of any model share a record. The options that lost are kept too: they are what a learned selector
+would be trained on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def cpu_name(kernels: Catalogue) -> str:
     except OSError:
         text = ""
     found = re.search(r"^(?:model name|CPU part|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
-    name = f"{found.group(1) if found else os.uname().machine} {'+'.join(arch_names(kernels.present)) or 'scalar'}"
+    cpu = found.group(1) if found else os.uname().machine
+    name = f"{cpu} {'+'.join(arch_names(kernels.present)) or 'scalar'}"
     return re.sub(r"[^A-Za-z0-9.+]+", "-", name).strip("-").lower()
 
 
@@ -35,7 +36,8 @@ def cache_file(cache_dir: str, kernels: Catalogue) -> Path:
 
 
 def load(cache_dir: str, kernels: Catalogue) -> Records:
-    """What was measured on this CPU; nothing when there is no file, or one of another version, or a damaged one."""
+    """What was measured on this CPU; nothing when there is no file, or one of another version, or a
+    damaged one."""
     if not cache_dir:
         return {}
     try:
@@ -52,7 +54,9 @@ def save(cache_dir: str, kernels: Catalogue, records: Mapping[str, Mapping[str, 
     path = cache_file(cache_dir, kernels)
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(".new")
-    text = json.dumps({"version": VERSION, "cpu": cpu_name(kernels), "records": records}, indent=1, sort_keys=True)
+    text = json.dumps(
+        {"version": VERSION, "cpu": cpu_name(kernels), "records": records}, indent=1, sort_keys=True
+    )
     staged.write_text(text, encoding="utf-8")
     os.replace(staged, path)
     return path

@@ -1,8 +1,7 @@
 """Running a packed program: kernel parts in one C call each, the rest on arrays over the same arena.
 
-A Frame is the working memory of one run at a time. A program without Python steps is one C call, and this module adds nothing
-to it but the choice of a frame.
-"""
+A Frame is the working memory of one run at a time. A program without Python steps is one C call, and this
+module adds nothing to it but the choice of a frame."""
 
 from __future__ import annotations
 
@@ -13,9 +12,12 @@ import numpy as np
 
 from edged.errors import BackendError, EdgedError
 from edged.graph.arena import ALIGN
-from edged.graph.arrays import Array, constant, from_bytes, numpy_dtype, to_bytes
+from edged.graph.arrays import Array, from_bytes, to_bytes
+from edged.graph.evaluate import constant_value, initial
 from edged.graph.model import Node, Tensor
+from edged.graph.ops import table
 from edged_backends import _kernels
+from edged_backends.lowering import Lowering
 from edged_backends.operands import Ref, Space
 from edged_backends.packing import Packed, Run, address, aligned
 from edged_backends.program import Program, PythonStep
@@ -23,10 +25,11 @@ from edged_backends.program import Program, PythonStep
 Buffers = Sequence[memoryview]
 _NOTHING = memoryview(bytearray())
 
+
 @dataclass
 class Memory:
-    """What a session remembers beside the variables of its arena: resource variables, init graphs that have run, and the
-    working memory of called graphs (by index)."""
+    """What a session remembers beside the variables of its arena: resource variables, init graphs that
+    have run, and the working memory of called graphs (by index)."""
 
     resources: dict[str, Array] = field(default_factory=dict)
     initialised: set[int] = field(default_factory=set)
@@ -43,7 +46,8 @@ Evaluate = Callable[[Node, Sequence["Array | None"], Memory], Sequence[Array]]
 
 
 class Frame:
-    """Arena, variables and boxed values of one run; reused by the next. `evaluate` computes one node on arrays."""
+    """Arena, variables and boxed values of one run; reused by the next. `evaluate` computes one node on
+    arrays."""
 
     def __init__(
         self, program: Program, packed: Packed, evaluate: Evaluate, threads: int, memory: Memory | None = None
@@ -63,9 +67,10 @@ class Frame:
         self.reset()
 
     def reset(self) -> None:
-        """Variables back to their first values: zero, which is the zero point of a quantised int8 one (as TFLite does)."""
+        """Variables back to their first values."""
         for tensor, ref in self.program.variables.items():
-            self._bytes(ref, (), ())[:] = initial_byte(tensor)
+            raw = np.frombuffer(to_bytes(tensor.dtype, initial(tensor)), np.uint8)
+            self._bytes(ref, (), ())[:] = raw ^ np.uint8(0x80) if Lowering.is_shifted(tensor) else raw
         for ref in self.program.resources.values():
             self._bytes(ref, (), ())[:] = 0
         self.fresh = True
@@ -115,14 +120,20 @@ class Frame:
             self._deliver(self.program.outputs[index], given[index])
 
     def compute(self, arrays: Sequence[Array], pool: _kernels.Pool | None) -> list[Array]:
-        """One run on arrays, for a graph that another one calls; sizes known only at run time may come in and go out."""
+        """One run on arrays, for a graph that another one calls; sizes known only at run time may come in
+        and go out."""
         program = self.program
-        inputs = [_NOTHING if t in program.boxed else memoryview(to_bytes(t.dtype, a)) for t, a in zip(program.inputs, arrays)]
+        inputs = [
+            _NOTHING if t in program.boxed else memoryview(to_bytes(t.dtype, a))
+            for t, a in zip(program.inputs, arrays)
+        ]
         for tensor, array in zip(program.inputs, arrays, strict=True):
             if tensor in program.boxed:
                 self.boxes[tensor] = array
             elif tuple(array.shape) != tensor.shape:
-                raise BackendError(f"{tensor.name} was given with shape {tuple(array.shape)}, and the graph says {tensor.shape}")
+                raise BackendError(
+                    f"{tensor.name} has shape {tuple(array.shape)}, and the graph says {tensor.shape}"
+                )
         sizes = [0 if t in program.boxed else t.nbytes for t in program.outputs]
         outputs = [memoryview(aligned(size).data) for size in sizes]
         if self.fresh:
@@ -135,7 +146,12 @@ class Frame:
         ]
 
     def part(
-        self, part: Run | PythonStep, inputs: Buffers, outputs: Buffers, pool: _kernels.Pool | None, times: Array | None = None
+        self,
+        part: Run | PythonStep,
+        inputs: Buffers,
+        outputs: Buffers,
+        pool: _kernels.Pool | None,
+        times: Array | None = None,
     ) -> None:
         """One part of the program. `times`: uint64 nanoseconds to add to, one per kernel step."""
         if isinstance(part, Run):
@@ -149,7 +165,11 @@ class Frame:
             results = self.evaluate(step.node, arrays, self.remembered)
         except EdgedError as error:
             raise BackendError(f"{step.where}: {error}") from error
-        for tensor, result in zip(step.node.outputs, results, strict=True):
+        written: list[Tensor] = list(step.node.outputs)
+        spec = table().get(step.node.kind)
+        if spec is not None and spec.stateful:  # the new values of its variables follow the outputs
+            written += [t for t in step.node.inputs if t is not None and t.variable]
+        for tensor, result in zip(written, results, strict=True):
             self._write(step, tensor, result, inputs, outputs)
 
     def _read(self, step: PythonStep, tensor: Tensor, inputs: Buffers, outputs: Buffers) -> Array:
@@ -164,19 +184,24 @@ class Frame:
     def _boxed(self, tensor: Tensor) -> Array:
         if tensor.constant:
             if tensor not in self._fixed:
-                self._fixed[tensor] = constant(tensor)
+                self._fixed[tensor] = constant_value(tensor)
             return self._fixed[tensor]
         if tensor in self.boxes:
             return self.boxes[tensor]
         raise BackendError(f"{tensor.name} was read before it was computed")
 
-    def _write(self, step: PythonStep, tensor: Tensor, result: Array, inputs: Buffers, outputs: Buffers) -> None:
+    def _write(
+        self, step: PythonStep, tensor: Tensor, result: Array, inputs: Buffers, outputs: Buffers
+    ) -> None:
         ref = step.refs.get(tensor)
         if ref is None:
             self.boxes[tensor] = result
             return
         if tuple(result.shape) != tensor.shape:
-            raise BackendError(f"{step.where}: gave shape {tuple(result.shape)} for {tensor.name}, which the model says is {tensor.shape}")
+            raise BackendError(
+                f"{step.where}: gave shape {tuple(result.shape)} for {tensor.name}, "
+                f"which the model says is {tensor.shape}"
+            )
         raw = np.frombuffer(to_bytes(tensor.dtype, result), np.uint8)
         self._bytes(ref, inputs, outputs)[:] = raw ^ np.uint8(0x80) if tensor in step.shifted else raw
 
@@ -202,13 +227,8 @@ class Frame:
         data = to_bytes(tensor.dtype, array)
         if len(data) != output.nbytes:
             raise BackendError(
-                f"{tensor.name} has shape {tuple(array.shape)} in this run, which is {len(data)} bytes; the caller's buffer has {output.nbytes}",
-                remedy="the size of this output depends on the input's values: give a buffer of that size",
+                f"{tensor.name} has shape {tuple(array.shape)} in this run, which is {len(data)} bytes; "
+                f"the caller's buffer has {output.nbytes}",
+                remedy="its size depends on the input's values: give a buffer of that size",
             )
         output.cast("B")[:] = data
-
-
-def initial_byte(tensor: Tensor) -> int:
-    """What every byte of a variable is at first."""
-    quantised_int8 = numpy_dtype(tensor.dtype) == np.int8 and tensor.quantization is not None
-    return tensor.quantization.zero_point & 0xFF if quantised_int8 and tensor.quantization else 0

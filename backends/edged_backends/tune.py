@@ -1,4 +1,5 @@
-"""`edged tune`: measures the ways to compute each layer of a model on this machine, and keeps the times (`records`)."""
+"""`edged tune`: measures the ways to compute each layer of a model on this machine, and keeps the times
+(`records`)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from edged_backends.records import Records, load, save
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What `tune` found for one layer: nanoseconds by option, the one that was estimated best, and the one that is."""
+    """What `tune` found for one layer: nanoseconds by option, the one that was estimated best, and the one
+    that is."""
 
     where: str
     key: str
@@ -37,7 +39,8 @@ class Tuning:
     times: Records = field(default_factory=dict)
 
     def measure(self) -> list[Tuned]:
-        """Runs the whole program once per option number, so that each layer is measured among its neighbours."""
+        """Runs the whole program once per option number, so that each layer is measured among its
+        neighbours."""
         choices = {c.key: c for c in self.make({}).program.choices if len(c.options) > 1}
         rounds = max((len(c.options) for c in choices.values()), default=0)
         for number in range(rounds):
@@ -67,7 +70,9 @@ class Tuning:
         return total
 
 
-def tune(backend: CpuBackend, subgraph: Subgraph, cache_dir: str, threads: int = 1, runs: int = 20) -> list[Tuned]:
+def tune(
+    backend: CpuBackend, subgraph: Subgraph, cache_dir: str, threads: int = 1, runs: int = 20
+) -> list[Tuned]:
     """Measures every layer of the subgraph that has a choice, and adds the records to the cache file."""
 
     def make(forced: Mapping[str, str]) -> CpuDelegate:

@@ -1,9 +1,9 @@
 """Lifetimes -> offsets in one buffer: the arena plan of a program.
 
-Greedy: blocks are placed one by one, the hardest first, each into the tightest gap between the blocks that are alive at the same time.
-Three orders are tried (size, length of life times size, first use) and the smallest result is kept. What may share memory
-on purpose (aliases, in-place steps) is joined into one block before it comes here.
-"""
+Greedy: blocks are placed one by one, the hardest first, each into the tightest gap between the blocks that
+are alive at the same time. Three orders are tried (size, length of life times size, first use) and the
+smallest result is kept. What may share memory on purpose (aliases, in-place steps) is joined into one
+block before it comes here."""
 
 from __future__ import annotations
 
@@ -86,7 +86,12 @@ def _place(blocks: Sequence[Block], order: Sequence[int], align: int) -> tuple[i
         size = _rounded(block.nbytes, align)
         alive = (first[:placed] <= block.last) & (last[:placed] >= block.first)
         offset = _tightest(begin[:placed][alive], end[:placed][alive], size)
-        first[placed], last[placed], begin[placed], end[placed] = block.first, block.last, offset, offset + size
+        first[placed], last[placed], begin[placed], end[placed] = (
+            block.first,
+            block.last,
+            offset,
+            offset + size,
+        )
         offsets[index] = offset
         total = max(total, offset + size)
     return total, offsets

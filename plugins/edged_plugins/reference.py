@@ -1,4 +1,5 @@
-"""Registers the backend `reference`: NumPy semantics, slow and exact; for comparison, and for ops that nothing else computes."""
+"""Registers the backend `reference`: NumPy semantics, slow and exact; for comparison, and for ops that
+nothing else computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Chains of nodes for fusion: only where each value is read once, and never against the order of the graph."""
+"""Chains of nodes for fusion: only where each value is read once, and never against the order of the
+graph."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ def kinds(found: list[tuple[Node, ...]]) -> list[str]:
 
 def test_a_chain_stands_at_the_place_of_its_last_node() -> None:
     x, a, b, c = t("x"), t("a"), t("b"), t("c")
-    graph = Graph("g", (x,), (c,), (Node("conv", (x,), (a,)), Node("relu", (x,), (b,)), Node("add", (a, b), (c,))))
+    graph = Graph(
+        "g", (x,), (c,), (Node("conv", (x,), (a,)), Node("relu", (x,), (b,)), Node("add", (a, b), (c,)))
+    )
     assert kinds(chains(graph, [("conv", "add")])) == ["relu", "conv add"]
 
 
@@ -30,9 +33,17 @@ def test_a_value_that_is_read_twice_ends_a_chain() -> None:
 
 def test_the_longer_pattern_wins_and_no_node_is_in_two_chains() -> None:
     x, a, b, c, d = map(t, "xabcd")
-    nodes = (Node("dw", (x,), (a,)), Node("conv", (a,), (b,)), Node("add", (b, x), (c,)), Node("relu", (c,), (d,)))
+    nodes = (
+        Node("dw", (x,), (a,)),
+        Node("conv", (a,), (b,)),
+        Node("add", (b, x), (c,)),
+        Node("relu", (c,), (d,)),
+    )
     graph = Graph("g", (x,), (d,), nodes)
-    assert kinds(chains(graph, [("dw", "conv", "add"), ("dw", "conv"), ("add", "relu")])) == ["dw conv add", "relu"]
+    assert kinds(chains(graph, [("dw", "conv", "add"), ("dw", "conv"), ("add", "relu")])) == [
+        "dw conv add",
+        "relu",
+    ]
     assert kinds(chains(graph, [("dw", "conv"), ("conv", "add"), ("add", "relu")])) == ["dw conv", "add relu"]
 
 

@@ -1,4 +1,5 @@
-"""What rules are given: places of tensors, the int8 form of uint8 ones, constants once, checks of their steps, and a clean way back."""
+"""What rules are given: places of tensors, the int8 form of uint8 ones, constants once, checks of their
+steps, and a clean way back."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ def program(steps: int) -> _kernels.Program:
         lowering.step("xor80", {}, [out, last], units=COUNT)
         last = out
     x, y = Tensor("x", DType.INT8, (COUNT,)), Tensor("y", DType.INT8, (COUNT,))
-    return pack(Program(lowering.steps, offsets, [], (x,), (y,), {}, 2 * 200_064, 0, 0), host_catalogue()).native
+    return pack(
+        Program(lowering.steps, offsets, [], (x,), (y,), {}, 2 * 200_064, 0, 0), host_catalogue()
+    ).native
 
 
 def once(native: _kernels.Program, pool: _kernels.Pool, seed: int) -> bool:

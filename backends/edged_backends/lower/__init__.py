@@ -1,8 +1,9 @@
-"""Lowering rules: one file per kernel family, each ending in `LOWER` (a rule per node kind) and, where it fuses, `GROUPS`.
+"""Lowering rules: one file per kernel family, each ending in `LOWER` (a rule per node kind) and, where it
+fuses, `GROUPS`.
 
-A rule turns a node into steps of the program and returns None, or returns the reason why it cannot; the node then falls back to
-the NumPy reference inside the same session, and `edged plan` shows the reason. The tables are joined on first use.
-"""
+A rule turns a node into steps of the program and returns None, or returns the reason why it cannot; the
+node then falls back to the NumPy reference inside the same session, and `edged plan` shows the reason. The
+tables are joined on first use."""
 
 from __future__ import annotations
 

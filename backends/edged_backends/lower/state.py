@@ -1,8 +1,8 @@
 """Resource variables: memory that keeps its value from run to run, read and written by plain copies.
 
-Where a variable is touched only by the graph itself and by its init graph, it lives in the program's variables and no Python runs.
-Otherwise (a branch of an IF assigns it, say) its nodes refuse, and `control` keeps its value as an array.
-"""
+Where a variable is touched only by the graph itself and by its init graph, it lives in the program's
+variables and no Python runs. Otherwise (a branch of an IF assigns it, say) its nodes refuse, and `control`
+keeps its value as an array."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def _unfit(lo: Lowering, graph: Graph) -> str | None:
         if name is None:
             return "a handle comes from outside"
         if lo.is_shifted(value) or value.dtype.is_sub_byte or value.dtype.bits == 0 or value in lo.boxed:
-            return f"{value.name} is a {value.dtype} value or of unknown size, whose variable is kept in NumPy"
+            return (
+                f"{value.name} is a {value.dtype} value or of unknown size, whose variable is kept in NumPy"
+            )
         if sizes.setdefault(name, value.nbytes) != value.nbytes:
             return f"variable {name} changes its size"
     return None

@@ -54,7 +54,9 @@ def test_random_lives_never_overlap_and_stay_near_the_bound(seed: int) -> None:
     blocks = []
     for _ in range(rng.randrange(1, 80)):
         first = rng.randrange(40)
-        blocks.append(Block(rng.choice([0, 1, 63, 64, 65, 1000, 4096, 50_000]), first, first + rng.randrange(6)))
+        blocks.append(
+            Block(rng.choice([0, 1, 63, 64, 65, 1000, 4096, 50_000]), first, first + rng.randrange(6))
+        )
     made = plan(blocks)
     assert overlapping(blocks, made.offsets) == []
     assert all(offset % ALIGN == 0 for offset in made.offsets)
