@@ -63,20 +63,11 @@ def weights_of(lowering: Lowering, node: Node) -> Weights | str:
     return Weights(plain, None if bias is None else lowering.value(bias), tensor, lowering.internal(tensor))
 
 
-def effective_scales(
-    source: Quant, weights: Quant, output: Quant, channels: int, per_tensor: bool
-) -> list[float]:
-    """input scale * weight scale / output scale of each channel, rounded where TFLite rounds it.
-
-    PopulateConvolutionQuantizationParams multiplies in double, GetQuantizedConvolutionMultipler (per tensor)
-    in float.
-    """
-    own = np.float32(source.scale)
-    out = float(np.float32(output.scale))
-    if per_tensor:
-        return [float(np.float32(own * np.float32(weights.scale))) / out] * channels
+def effective_scales(source: Quant, weights: Quant, output: Quant, channels: int) -> list[float]:
+    """input scale * weight scale / output scale of each channel, in double of the float32 scales."""
+    own, out = float(np.float32(source.scale)), float(np.float32(output.scale))
     scales = weights.scales if len(weights.scales) > 1 else weights.scales * channels
-    return [float(own) * float(np.float32(s)) / out for s in scales]
+    return [own * float(np.float32(s)) / out for s in scales]
 
 
 def quantised_operands(
@@ -144,9 +135,8 @@ def add_conv_s8(lowering: Lowering, node: Node, shape: ConvShape, w: Weights) ->
     assert row is not None, "conv_s8 has a scalar row"
     source, output = lowering.internal(node.input(0)), lowering.internal(node.outputs[0])
     low, high = clamp_q(node, output)
-    unsigned = node.input(0).dtype is DType.UINT8
-    weight_zero = w.quant.zero_point if unsigned else 0
-    scales = effective_scales(source, w.quant, output, shape.out_c, unsigned)
+    weight_zero = w.quant.zero_point
+    scales = effective_scales(source, w.quant, output, shape.out_c)
     shape, why = _way(lowering, shape, row, 1, "s8")
     constants = quantised_operands(
         lowering, w, row, scales, (source.zero_point, weight_zero), shape.segments, shape.out_first
@@ -218,7 +208,7 @@ def add_fc_s8(lowering: Lowering, node: Node, w: Weights, rows: int) -> None:
     low, high = clamp_q(node, output)
     channels, depth = w.plain.shape
     zeros = (source.zero_point, w.quant.zero_point)
-    scales = effective_scales(source, w.quant, output, channels, len(w.quant.scales) == 1)
+    scales = effective_scales(source, w.quant, output, channels)
     refs = [
         lowering.ref(node.outputs[0]),
         lowering.ref(node.input(0)),

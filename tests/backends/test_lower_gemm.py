@@ -1,0 +1,181 @@
+"""Weighted nodes with random shapes through the cpu backend, against the NumPy reference: integers to the byte, floats to 1e-5.
+
+Each node runs with every instruction set that this CPU has, and with the scalar kernels alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edged.backend import PrepareContext, RunContext, Subgraph
+from edged.graph.evaluate import evaluate_node
+from edged.graph.model import DType, Graph, Model, Node, Quantization, Tensor
+from edged.graph.ops import table
+from edged_backends.cpu import CpuBackend
+from edged_backends.packing import aligned
+
+Array = np.ndarray[Any, np.dtype[Any]]
+MASKS = ["", "avx512,avx2", "avx2", "none"]
+RELUS = ["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
+
+
+@dataclass
+class Case:
+    """A node of random data. `rng` gives the same numbers for the same seed."""
+
+    seed: int
+    rng: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    def between(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def one_of(self, *choices: Any) -> Any:
+        return choices[self.between(0, len(choices) - 1)]
+
+    def constant(self, array: Array, quantization: Quantization | None = None, dtype: DType | None = None) -> Tensor:
+        kind = dtype or DType(str(array.dtype))
+        data = np.ascontiguousarray(array)
+        return Tensor("c", kind, array.shape, quantization=quantization, data=memoryview(data.tobytes()))
+
+    def activations(self, name: str, dtype: DType, shape: tuple[int, ...]) -> Tensor:
+        """An input or output with a random scale and zero point (0 for int16)."""
+        if dtype is DType.FLOAT32:
+            return Tensor(name, dtype, shape)
+        low, high = {DType.INT8: (-128, 127), DType.UINT8: (0, 255), DType.INT16: (0, 0)}[dtype]
+        scale = float(np.float32(self.rng.uniform(0.005, 0.1)))
+        return Tensor(name, dtype, shape, quantization=Quantization((scale,), (self.between(low, high),)))
+
+    def weights(self, dtype: DType, shape: tuple[int, ...], per_channel: bool, axis: int = 0) -> Tensor:
+        if dtype is DType.FLOAT32:
+            return self.constant(self.rng.uniform(-1, 1, shape).astype(np.float32))
+        unsigned = dtype is DType.UINT8
+        data = self.rng.integers(0 if unsigned else -127, 256 if unsigned else 128, shape)
+        scales = self.rng.uniform(0.0005, 0.01, shape[axis] if per_channel else 1).astype(np.float32)
+        zeros = (self.between(0, 255),) if unsigned else (0,) * len(scales)
+        return self.constant(data.astype(str(dtype)), Quantization(tuple(map(float, scales)), zeros, axis), dtype)
+
+    def bias(self, dtype: DType, count: int) -> Tensor | None:
+        if self.between(0, 4) == 0:
+            return None
+        if dtype is DType.FLOAT32:
+            return self.constant(self.rng.uniform(-1, 1, count).astype(np.float32))
+        return self.constant(self.rng.integers(-9000, 9000, count).astype(str(dtype)))
+
+    def data(self, tensor: Tensor) -> Array:
+        if tensor.dtype is DType.FLOAT32:
+            return self.rng.uniform(-1, 1, tensor.shape).astype(np.float32)
+        info = np.iinfo(str(tensor.dtype))
+        return self.rng.integers(info.min, info.max + 1, tensor.shape).astype(str(tensor.dtype))
+
+
+def shaped(node: Node) -> Node:
+    """`node` with the output shape that its op infers."""
+    def value(i: int) -> Array | None:
+        t = node.optional(i)
+        return np.frombuffer(t.data, str(t.dtype)).reshape(t.shape) if t is not None and t.data is not None else None
+
+    shapes = [None if t is None else t.shape for t in node.inputs]
+    (shape,) = table()[node.kind].infer(node, shapes, value)
+    assert shape is not None
+    old = node.outputs[0]
+    out = Tensor(old.name, old.dtype, tuple(shape), quantization=old.quantization)
+    return Node(node.op, node.inputs, (out,), node.attrs)
+
+
+def run(node: Node, arrays: list[Array], mask: str, threads: int = 1) -> Array:
+    """The node's output from the cpu backend; a fallback to NumPy fails the test."""
+    inputs = tuple(t for t in node.inputs if t is not None and not t.constant)
+    graph = Graph("g", inputs, node.outputs, (node,))
+    model = Model((graph,))
+    backend = CpuBackend(threads=threads, arch_mask=mask)
+    delegate = backend.prepare(PrepareContext(threads=threads), Subgraph(graph, model))
+    assert not delegate.program.fallbacks, delegate.explain()
+    given = []
+    for array in arrays:
+        raw = aligned(array.nbytes)
+        raw[:] = np.frombuffer(array.tobytes(), np.uint8)
+        given.append(raw.data)
+    out = aligned(node.outputs[0].nbytes)
+    delegate.run(RunContext(), given, [out.data])
+    return np.frombuffer(out.tobytes(), str(node.outputs[0].dtype)).reshape(node.outputs[0].shape)
+
+
+def check(case: Case, node: Node) -> None:
+    node = shaped(node)
+    inputs = [t for t in node.inputs if t is not None and not t.constant]
+    arrays = [case.data(t) for t in inputs]
+    feed = dict(zip(inputs, arrays, strict=True))
+    full = [
+        None if t is None else feed[t] if t in feed else np.frombuffer(t.data or b"", str(t.dtype)).reshape(t.shape)
+        for t in node.inputs
+    ]
+    (want,) = evaluate_node(node, full)
+    for mask in MASKS:
+        threads = case.one_of(1, 1, 2)
+        got = run(node, arrays, mask, threads)
+        if want.dtype == np.float32:
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(want).max(initial=0))))
+        else:
+            np.testing.assert_array_equal(got, want, f"mask {mask or 'all'}, {threads} threads")
+
+
+def conv(case: Case, source: DType, weight: DType, bias: DType) -> Node:
+    groups = case.one_of(1, 1, 1, 2, 3)
+    depth, filters = case.between(1, 40), case.between(1, 30) * groups
+    size = (case.between(1, 3), case.between(3, 12), case.between(3, 14), depth * groups)
+    kernel = case.one_of((1, 1), (3, 3), (case.between(1, 3), case.between(1, 3)))
+    x = case.activations("x", source, size)
+    y = case.activations("y", source, ())
+    w = case.weights(weight, (filters, *kernel, depth), per_channel=weight is DType.INT8 and case.between(0, 1) == 1)
+    attrs = {
+        "padding": case.one_of("SAME", "VALID"), "stride_h": case.between(1, 2), "stride_w": case.between(1, 2),
+        "dilation_h_factor": 1, "dilation_w_factor": case.one_of(1, 1, 2) if size[2] > 5 else 1,
+        "fused_activation_function": case.one_of(*RELUS),
+    }  # fmt: skip
+    b = case.bias(bias, filters)
+    return Node("conv_2d", (x, w) if b is None else (x, w, b), (y,), attrs)
+
+
+def dense(case: Case, source: DType, weight: DType, bias: DType) -> Node:
+    depth, filters, rows = case.between(1, 300), case.between(1, 150), case.one_of(1, 1, 2, 5, 30)
+    x = case.activations("x", source, (rows, depth))
+    y = case.activations("y", source, ())
+    w = case.weights(weight, (filters, depth), per_channel=weight is DType.INT8 and case.between(0, 2) == 0)
+    b = case.bias(bias, filters)
+    attrs = {"fused_activation_function": case.one_of(*RELUS), "weights_format": "DEFAULT", "keep_num_dims": False}
+    return Node("fully_connected", (x, w) if b is None else (x, w, b), (y,), attrs)
+
+
+KINDS = {
+    "f32": (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32),
+    "s8": (DType.INT8, DType.INT8, DType.INT32),
+    "u8": (DType.UINT8, DType.UINT8, DType.INT32),
+}
+BUILDERS = {"conv": conv, "dense": dense}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("builder", BUILDERS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", [0])
+def test_random_nodes_equal_the_reference(builder: str, kind: str, first: int) -> None:
+    for seed in range(first, first + 12):
+        case = Case(seed)
+        check(case, BUILDERS[builder](case, *KINDS[kind]))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("builder", BUILDERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_random_nodes_equal_the_reference(builder: str, kind: str) -> None:
+    for seed in range(1000, 1200):
+        case = Case(seed)
+        check(case, BUILDERS[builder](case, *KINDS[kind]))
