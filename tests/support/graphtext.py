@@ -64,6 +64,7 @@ def parse(text: str) -> Graph:
     assert found, head
     name, ins, outs = found.groups()
     inputs = [t for t in parser.several(ins) if t is not None]
+    results = [t for t in parser.several(outs) if t is not None]
     nodes = []
     for line in lines:
         left, right = line.split(" = ", 1)
@@ -75,5 +76,4 @@ def parse(text: str) -> Graph:
         left, kind, args, attrs = match.groups()
         outputs = tuple(t for t in parser.several(left) if t is not None)
         nodes.append(Node(kind, tuple(parser.several(args)), outputs, _attrs(attrs)))
-    outputs = tuple(t for t in parser.several(outs) if t is not None)
-    return Graph(name, tuple(inputs), outputs, tuple(nodes))
+    return Graph(name, tuple(inputs), tuple(results), tuple(nodes))

@@ -147,7 +147,7 @@ def test_side_effects_stay() -> None:
     graph = parse(
         """graph g(%x:float32[2]) -> (%y:float32[2])
              %h:resource[1] = var_handle() {shared_name=v}
-             = assign_variable(%h, %x)
+             %none:int8[0] = assign_variable(%h, %x)
              %unused:float32[2] = exp(%x)
              %y = relu(%x)"""
     )
