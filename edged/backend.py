@@ -90,6 +90,17 @@ class RunContext:
     deadline: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """One line of a profile: the node, what computed it, mean nanoseconds of a run, and its
+    multiply-accumulates (or bytes, where it only moves them)."""
+
+    where: str
+    kernel: str
+    nanoseconds: float
+    work: int = 0
+
+
 class Delegate(ABC):
     """A prepared subgraph on its device. `run` blocks; one call at a time per RunContext.state."""
 
@@ -122,6 +133,12 @@ class Delegate(ABC):
 
     def explain(self) -> Sequence[str]:
         """One line per step for `edged plan`: what runs, and why so."""
+        return ()
+
+    def profile(
+        self, inputs: Sequence[memoryview], outputs: Sequence[memoryview], runs: int
+    ) -> Sequence[StepTime]:
+        """Runs `runs` times and says where the time went, step by step; empty when the device cannot tell."""
         return ()
 
     def close(self) -> None:

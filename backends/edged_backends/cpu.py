@@ -7,13 +7,23 @@ reference inside the same session, and `explain` says so."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter_ns
 
 import numpy as np
 
-from edged.backend import YES, Backend, Cost, Delegate, PrepareContext, RunContext, Subgraph, Support, no
+from edged.backend import (
+    YES,
+    Backend,
+    Cost,
+    Delegate,
+    PrepareContext,
+    RunContext,
+    StepTime,
+    Subgraph,
+    Support,
+    no,
+)
 from edged.errors import BackendError
 from edged.graph.model import Graph, Node
 from edged.graph.ops import table
@@ -26,17 +36,6 @@ from edged_backends.lower import rules
 from edged_backends.packing import Packed, Run, aligned, pack
 from edged_backends.program import KernelStep, Program
 from edged_backends.session import Buffers, Evaluate, Frame, Memory
-
-
-@dataclass(frozen=True, slots=True)
-class StepTime:
-    """One line of a profile: what ran, with which kernel ("numpy" for the reference), nanoseconds per run,
-    multiply-accumulates."""
-
-    where: str
-    kernel: str
-    nanoseconds: float
-    work: int
 
 
 class CpuDelegate(Delegate):
