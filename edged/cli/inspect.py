@@ -20,7 +20,7 @@ from edged.graph.shapes import count_macs
 
 @dataclass(frozen=True)
 class Facts:
-    """Counts of one file: operators as in the file, multiply-accumulates of one run, arena of the optimised main graph."""
+    """Counts of one file: operators as they stand in it, multiply-accumulates of one run, arena when optimised."""
 
     file: str
     ok: bool = True

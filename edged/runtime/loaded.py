@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edged_ipc.shm import SlotLayout
+from edged_ipc.layout import SlotLayout
 
 from edged.backend import Delegate, RunContext
 from edged.graph.model import Graph, Model, Tensor

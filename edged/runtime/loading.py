@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edged_ipc.shm import slot_layout
+from edged_ipc.layout import slot_layout
 
 from edged.backend import Delegate, PrepareContext, Subgraph
 from edged.errors import EdgedError, ModelError
