@@ -194,9 +194,9 @@ def _in_child(cases: int, seed: int) -> dict[str, float]:
 
 @pytest.mark.timeout(120)
 def test_some_mutations_never_break_the_promise(models: Path) -> None:
-    figures = _in_child(3000, seed=1)
-    assert figures["cases"] == 3000
-    assert 0 < figures["legal"] < 3000, "the mutations must neither all matter nor all be harmless"
+    figures = _in_child(10_000, seed=1)
+    assert figures["cases"] == 10_000
+    assert 0 < figures["legal"] < 10_000, "the mutations must neither all matter nor all be harmless"
 
 
 @pytest.mark.long
