@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edged.graph.model import DType, Node
+from edged.graph.ops.geometry import window
 from edged.graph.ops.spec import attr
 from edged_backends.lower.scale import clamp_f32, clamp_q
 from edged_backends.lowering import Lowering
@@ -22,27 +23,23 @@ def lower_pool(lowering: Lowering, node: Node) -> str | None:
     mine = lowering.internal(source)
     if suffix != "f32" and (mine.scales, mine.zero_points) != (quant.scales, quant.zero_points):
         return "input and output have different scales"
-    batch, in_h, in_w, channels = source.shape
-    _, out_h, out_w, _ = output.shape
-    kernel_h, kernel_w = int(attr(node, "filter_height", 1)), int(attr(node, "filter_width", 1))
-    stride_h, stride_w = int(attr(node, "stride_h", 1)), int(attr(node, "stride_w", 1))
-    same = attr(node, "padding", "SAME") == "SAME"
-    low, high = clamp_f32(node) if suffix == "f32" else clamp_q(node, quant)
-    params = {
-        "in_h": in_h, "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w, "kernel_h": kernel_h,
-        "kernel_w": kernel_w, "stride_h": stride_h, "stride_w": stride_w,
-        "pad_top": before(in_h, out_h, kernel_h, stride_h) if same else 0,
-        "pad_left": before(in_w, out_w, kernel_w, stride_w) if same else 0, "low": low, "high": high,
+    high, wide = window(
+        node, source.shape, (int(attr(node, "filter_height", 1)), int(attr(node, "filter_width", 1)))
+    )
+    params: dict[str, int | float] = {
+        "in_h": high.size, "in_w": wide.size, "channels": source.shape[3], "out_h": high.out, "out_w": wide.out,
+        "kernel_h": high.kernel, "kernel_w": wide.kernel, "stride_h": high.stride, "stride_w": wide.stride,
+        "pad_top": high.before, "pad_left": wide.before,
     }  # fmt: skip
-    work = output.elements * kernel_h * kernel_w
+    if suffix == "f32":
+        params["low"], params["high"] = clamp_f32(node)
+    else:
+        params["low"], params["high"] = clamp_q(node, quant)
+        params["lift"] = 128 if lowering.is_shifted(source) else 0
+    work = output.elements * high.kernel * wide.kernel
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step(f"{_OPS[node.op]}_{suffix}", params, refs, units=batch * out_h, work=work)
+    lowering.step(f"{_OPS[node.op]}_{suffix}", params, refs, units=source.shape[0] * high.out, work=work)
     return None
-
-
-def before(size: int, out: int, kernel: int, stride: int, dilation: int = 1) -> int:
-    """Elements of SAME padding before the first one (ComputePadding)."""
-    return max(0, ((out - 1) * stride + (kernel - 1) * dilation + 1 - size) // 2)
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = dict.fromkeys(_OPS, lower_pool)

@@ -66,3 +66,21 @@ def clamp_s32(node: Node) -> tuple[int, int]:
     low, high = clamp_f32(node)
     least, most = LIMITS[DType.INT32]
     return (int(low) if math.isfinite(low) else least, int(high) if math.isfinite(high) else most)
+
+
+def weighted_scales(node: Node, channels: int) -> list[float]:
+    """input scale * weight scale / output scale of each output channel, in double of the float32 scales.
+
+    With uint8 activations, TFLite rounds the product of the two to float32 first.
+    """
+    source, weights, output = (t.quantization for t in (node.input(0), node.input(1), node.outputs[0]))
+    assert source is not None
+    assert weights is not None
+    assert output is not None
+    own, out = np.float32(source.scale), float(np.float32(output.scale))
+    scales = [np.float32(s) for s in weights.scales]
+    if len(scales) == 1:
+        scales *= channels
+        if node.input(0).dtype is DType.UINT8:
+            return [float(own * s) / out for s in scales]
+    return [float(own) * float(s) / out for s in scales]

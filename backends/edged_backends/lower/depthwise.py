@@ -1,0 +1,250 @@
+"""Depthwise convolution: packed weights for the interleaved kernels (kernels/depthwise/geometry.h), plain ones for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+from edged.graph.arrays import Array
+from edged.graph.model import DType, Node
+from edged.graph.ops.geometry import window
+from edged_backends.catalogue import KernelRow
+from edged_backends.lower.scale import clamp_f32, clamp_q, multiplier, weighted_scales
+from edged_backends.lowering import Lowering
+
+LANES = 16
+MOST_TAPS = 64
+"""Interleaved taps (groups x kernel width) that the kernel has room for (EDGED_DW_TAPS)."""
+MOST_PHASES = 4
+SLACK = 512
+CACHE_BYTES = 24 * 1024
+"""Interleaved rows are to stay in L1: channels are taken in blocks that fit."""
+MOST_SHIFT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the interleaved kernel goes about a shape: see kernels/depthwise/geometry.h."""
+
+    rows: int
+    groups: int
+    planes: int
+    block: int
+    columns: int
+
+    def scratch(self, in_w: int, channels: int, multiplied: bool) -> int:
+        row = _up(in_w * channels)
+        return _up(self.groups * self.columns * self.block * 4 + SLACK) + row * (
+            1 + 4 * self.groups * multiplied
+        )
+
+
+def _up(nbytes: int) -> int:
+    return -(-nbytes // 64) * 64
+
+
+def way_of(p: dict[str, Any], channels: int, planes: int) -> Way | None:
+    """The way for a shape, or None where the kernel has no room for it."""
+    plain = p["stride_h"] == 1 and p["dilation_h"] == 1
+    rows = {2: 2, 3: 2, 5: 4, 7: 2}.get(p["kernel_h"], 1) if plain else 1
+    groups = -(-((rows - 1) * p["stride_h"] + p["kernel_h"]) // 4)
+    if groups * p["kernel_w"] > MOST_TAPS or 4 * groups > MOST_TAPS or p["stride_w"] > MOST_PHASES:
+        return None
+    wide = (p["out_w"] - 1) * p["stride_w"] + (p["kernel_w"] - 1) * p["dilation_w"] + 1
+    most = max(LANES, CACHE_BYTES // (4 * groups * wide) // LANES * LANES)
+    block = min(channels, most) if channels % LANES == 0 else channels
+    return Way(rows, groups, planes, block, wide)
+
+
+def pack_taps(weights: Array, way: Way, stride_h: int) -> Array:
+    """int [kernel_h, kernel_w, channels] -> s8 [vectors][rows][groups][kernel_w][planes][16][4]."""
+    kernel_h, kernel_w, channels = weights.shape
+    vectors = channels // gcd(channels, LANES)
+    lanes = np.arange(vectors * LANES) % channels
+    spread = np.zeros((way.rows, way.groups * 4, kernel_w, channels), np.int16)
+    for r in range(way.rows):
+        spread[r, r * stride_h : r * stride_h + kernel_h] = weights
+    taps = spread.reshape(way.rows, way.groups, 4, kernel_w, channels)[..., lanes]
+    taps = taps.reshape(*taps.shape[:-1], vectors, LANES).transpose(4, 0, 1, 3, 5, 2)
+    planes = [taps] if way.planes == 1 else [taps >> 1, taps - (taps >> 1)]
+    return np.stack(planes, axis=4).astype(np.int8)
+
+
+def spread_lanes(values: Array, dtype: Any = np.int32) -> Array:
+    """Per-channel values in the order of the packed lanes."""
+    channels = len(values)
+    return np.asarray(values)[np.arange(channels // gcd(channels, LANES) * LANES) % channels].astype(dtype)
+
+
+def fits(weights: Array, bias: Array, pairs: Array) -> Array | None:
+    """(multiplier, shift) pairs that the interleaved kernels requantise exactly, or None when they cannot.
+
+    They need: no accumulator beyond 30 bits, after a left shift neither; no shift to the right beyond 20. A channel that is
+    shifted further always gives 0, which a multiplier of 0 gives as well.
+    """
+    bound = np.abs(weights).sum(axis=(0, 1)).astype(np.int64) * 255 + np.abs(bias.astype(np.int64))
+    made = pairs.copy()
+    right = -pairs[:, 1]
+    tiny = (right > MOST_SHIFT) & (bound < np.int64(1) << np.clip(right - 1, 0, 62))
+    made[tiny] = (0, -1)
+    left = np.maximum(made[:, 1], 0)
+    if (-made[:, 1] > MOST_SHIFT).any() or (bound << left >= 1 << 30).any():
+        return None
+    return made
+
+
+def lower_depthwise(lowering: Lowering, node: Node) -> str | None:
+    kinds = (
+        lowering.internal(node.input(0)).dtype, lowering.internal(node.input(1)).dtype, lowering.internal(node.outputs[0]).dtype,
+    )  # fmt: skip
+    weights = lowering.value(node.input(1))
+    bias = node.optional(2)
+    if weights is None or (bias is not None and not bias.constant):
+        return "the weights are not constant"
+    rule = _RULES.get(kinds)
+    if rule is None:
+        return f"a depthwise convolution of {kinds[0]} with {kinds[1]} weights to {kinds[2]}"
+    return rule(lowering, node, weights[0])
+
+
+def _geometry(node: Node, weights: Array) -> dict[str, Any]:
+    high, wide = window(node, node.input(0).shape, (weights.shape[0], weights.shape[1]))
+    channels = node.input(0).shape[3]
+    return {
+        "in_h": high.size, "in_w": wide.size, "channels": channels, "out_h": high.out, "out_w": wide.out,
+        "multiplier": weights.shape[2] // channels, "kernel_h": high.kernel, "kernel_w": wide.kernel,
+        "stride_h": high.stride, "stride_w": wide.stride, "dilation_h": high.dilation, "dilation_w": wide.dilation,
+        "pad_top": high.before, "pad_left": wide.before,
+    }  # fmt: skip
+
+
+def _bias(lowering: Lowering, node: Node, channels: int) -> Array:
+    tensor = node.optional(2)
+    value = None if tensor is None else lowering.value(tensor)
+    return np.zeros(channels, np.int64) if value is None else value
+
+
+def _pairs(node: Node, channels: int) -> Array:
+    return np.array([multiplier(s) for s in weighted_scales(node, channels)], np.int64)
+
+
+def _s8(lowering: Lowering, node: Node, weights: Array) -> str | None:
+    row = lowering.kernels.pick("dw_s8")
+    assert row is not None, "dw_s8 has a scalar row"
+    source, w, output = (lowering.internal(t) for t in (node.input(0), node.input(1), node.outputs[0]))
+    if any(z != w.zero_point for z in w.zero_points):
+        return "weights with a zero point per channel"
+    low, high = clamp_q(node, output)
+    p = _geometry(node, weights)
+    p.update(
+        input_zero=source.zero_point,
+        weight_zero=w.zero_point,
+        output_zero=output.zero_point,
+        act_min=low,
+        act_max=high,
+    )
+    channels = weights.shape[2]
+    centred = weights.astype(np.int64) - w.zero_point
+    bias, pairs = _bias(lowering, node, channels), _pairs(node, channels)
+    if row.kr == 4:
+        planes = 1 if centred.min() >= -128 and centred.max() <= 127 else 2
+        way, exact = way_of(p, channels, planes), fits(centred, bias, pairs)
+        if way is not None and exact is not None:
+            _interleaved(lowering, node, row, p, way, [centred, bias, exact])
+            return None
+        row = _plain_row(lowering, "dw_s8")
+    p.update(rows=1, groups=1, planes=1, block=channels)
+    refs = [
+        lowering.ref(node.outputs[0]),
+        lowering.ref(node.input(0)),
+        lowering.const(weights.astype(np.int8), ("dw", node.input(1))),
+    ]
+    refs += [lowering.const(a.astype(np.int32)) for a in (bias, pairs[:, 0], pairs[:, 1])]
+    lowering.step("dw_s8", p, refs, units=node.outputs[0].shape[0] * p["out_h"], row=row, why="tap by tap")
+    return None
+
+
+def _interleaved(
+    lowering: Lowering, node: Node, row: KernelRow, p: dict[str, Any], way: Way, values: Sequence[Array]
+) -> None:
+    weights, bias, pairs = values
+    channels = weights.shape[2]
+    folded = bias.astype(np.int64) - (p["input_zero"] + 128) * weights.sum(axis=(0, 1))
+    p.update(rows=way.rows, groups=way.groups, planes=way.planes, block=way.block)
+    key = ("dw", node.input(1), row.name, way, p["stride_h"])
+    refs = [
+        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(pack_taps(weights, way, p["stride_h"]), key),
+        *(lowering.const(spread_lanes(a)) for a in (_wrapped(folded), pairs[:, 0], pairs[:, 1])),
+    ]  # fmt: skip
+    why = f"four rows interleaved, {way.rows} output rows a pass" + (
+        ", two weight planes" if way.planes == 2 else ""
+    )
+    scratch = way.scratch(p["in_w"], channels, p["multiplier"] > 1)
+    lowering.step(
+        "dw_s8", p, refs, units=node.outputs[0].shape[0] * p["out_h"], scratch=scratch, row=row, why=why
+    )
+
+
+def _wrapped(values: Array) -> Array:
+    return np.asarray(values & 0xFFFFFFFF, np.uint32).view(np.int32)
+
+
+def _plain_row(lowering: Lowering, op: str) -> KernelRow:
+    """The op's best usable row that takes plain weights."""
+    present = lowering.kernels.present
+    return next(r for r in lowering.kernels.rows if r.op == op and r.kr == 1 and r.arch & ~present == 0)
+
+
+def _s16(lowering: Lowering, node: Node, weights: Array) -> str | None:
+    output = lowering.internal(node.outputs[0])
+    bias = node.optional(2)
+    if (
+        lowering.internal(node.input(0)).zero_point
+        or output.zero_point
+        or (bias is not None and bias.dtype is not DType.INT64)
+    ):
+        return "int16 activations with zero points or an int32 bias"
+    low, high = clamp_q(node, output)
+    p = _geometry(node, weights)
+    channels = weights.shape[2]
+    pairs = _pairs(node, channels)
+    refs = [
+        lowering.ref(node.outputs[0]),
+        lowering.ref(node.input(0)),
+        lowering.const(weights.astype(np.int8), ("dw", node.input(1))),
+    ]
+    refs += [lowering.const(_bias(lowering, node, channels).astype(np.int64))]
+    refs += [lowering.const(a.astype(np.int32)) for a in (pairs[:, 0], pairs[:, 1])]
+    lowering.step(
+        "dw_s16", {**p, "act_min": low, "act_max": high}, refs, units=node.outputs[0].shape[0] * p["out_h"]
+    )
+    return None
+
+
+def _f32(lowering: Lowering, node: Node, weights: Array) -> str | None:
+    low, high = clamp_f32(node)
+    p = _geometry(node, weights)
+    bias = _bias(lowering, node, weights.shape[2]).astype(np.float32)
+    refs = [
+        lowering.ref(node.outputs[0]),
+        lowering.ref(node.input(0)),
+        lowering.const(weights, ("dw", node.input(1))),
+        lowering.const(bias),
+    ]
+    lowering.step(
+        "dw_f32", {**p, "act_min": low, "act_max": high}, refs, units=node.outputs[0].shape[0] * p["out_h"]
+    )
+    return None
+
+
+_Rule = Callable[[Lowering, Node, Array], "str | None"]
+_RULES: dict[tuple[DType, DType, DType], _Rule] = {
+    (DType.INT8, DType.INT8, DType.INT8): _s8, (DType.INT8, DType.INT4, DType.INT8): _s8,
+    (DType.INT16, DType.INT8, DType.INT16): _s16, (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32): _f32,
+}  # fmt: skip
+
+LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {"depthwise_conv_2d": lower_depthwise}
