@@ -101,6 +101,16 @@ class StepTime:
     work: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class TunedLayer:
+    """One layer's ways to be computed: nanoseconds by option, which was estimated best, and which is."""
+
+    where: str
+    times: Mapping[str, float]
+    estimated: str
+    best: str
+
+
 class Delegate(ABC):
     """A prepared subgraph on its device. `run` blocks; one call at a time per RunContext.state."""
 
@@ -165,6 +175,15 @@ class Backend(ABC):
     @abstractmethod
     def prepare(self, ctx: PrepareContext, subgraph: Subgraph) -> Delegate:
         """Compiles and loads. Raises BackendError with the reason when it cannot after all."""
+
+    def facts(self) -> Mapping[str, str]:
+        """What `edged doctor` shows of this device: instruction sets, driver versions, where it is."""
+        return {}
+
+    def tune(self, ctx: PrepareContext, subgraph: Subgraph) -> Sequence[TunedLayer]:
+        """Measures the ways to compute each layer of `subgraph` on this device and keeps the times in
+        `ctx.cache_dir`; empty where there is nothing to choose."""
+        return ()
 
     def claims(self, node: Node) -> bool:
         """True when `node` exists only for this backend (a vendor's precompiled custom op)."""

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("inspect", "show"),
     "infer": ("infer", "infer"),
     "plan": ("plan", "plan"),
+    "tune": ("plan", "tune"),
     "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),

@@ -76,7 +76,7 @@ def infer(
     finally:
         house.close()
     if outputs is not None:
-        np.savez(outputs, **results)
+        np.savez(outputs, **results)  # type: ignore[arg-type]  # NumPy types its flag as a keyword of any name
         click.echo(f"{outputs}: {', '.join(results)}")
         return
     for name, array in results.items():

@@ -20,7 +20,8 @@ from edged.graph.shapes import count_macs
 
 @dataclass(frozen=True)
 class Facts:
-    """Counts of one file: operators as they stand in it, multiply-accumulates of one run, arena when optimised."""
+    """Counts of one file: operators as they stand in it, multiply-accumulates of one run, arena when
+    optimised."""
 
     file: str
     ok: bool = True

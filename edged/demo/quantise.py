@@ -104,7 +104,7 @@ def int8_model(network: list[Layer], calibration: Array) -> Model:
 def _int8_weights(index: int, layer: Layer, input_scale: float) -> tuple[Tensor, Tensor]:
     weights = _shaped(layer)
     largest = np.abs(weights).reshape(len(weights), -1).max(axis=1)
-    scales = np.float32(np.maximum(largest, 1e-6) / 127)
+    scales = (np.maximum(largest, 1e-6) / 127).astype(np.float32)
     stored = np.clip(np.rint(weights / scales.reshape(-1, *[1] * (weights.ndim - 1))), -127, 127).astype(
         np.int8
     )

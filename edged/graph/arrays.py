@@ -21,7 +21,7 @@ _UNPACKED: dict[DType, Any] = {
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """The dtype of the array that stands for a tensor: 4- and 2-bit integers widen to 8, bfloat16 to
     float32."""
-    found = _NUMPY.get(dtype) or _UNPACKED.get(dtype)
+    found: np.dtype[Any] | None = _NUMPY.get(dtype) or _UNPACKED.get(dtype)
     if found is None:
         raise UnsupportedError(f"tensors of dtype {dtype} have no array form")
     return found
@@ -73,4 +73,5 @@ def _pack(values: Array, dtype: DType) -> bytes:
     per_byte = 8 // bits
     low = (values.astype(np.int16) & ((1 << bits) - 1)).astype(np.uint8)
     low = np.concatenate([low, np.zeros(-len(low) % per_byte, np.uint8)]).reshape(-1, per_byte)
-    return (low << np.arange(0, 8, bits, dtype=np.uint8)).sum(axis=1, dtype=np.uint8).tobytes()
+    joined: Array = (low << np.arange(0, 8, bits, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
+    return joined.tobytes()

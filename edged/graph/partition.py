@@ -276,10 +276,10 @@ def _pinned(graph: Graph, devices: Sequence[Device], pin: Mapping[str, str]) -> 
         return devices
     known = {d.name for d in devices}
     names = {t.name for node in graph.nodes for t in node.outputs} | {node.kind for node in graph.nodes}
-    for key, device in pin.items():
-        if device not in known:
+    for key, target in pin.items():
+        if target not in known:
             raise RequirementError(
-                f"pin {key!r} -> {device!r}: no such device", remedy=f"devices: {', '.join(sorted(known))}"
+                f"pin {key!r} -> {target!r}: no such device", remedy=f"devices: {', '.join(sorted(known))}"
             )
         if key not in names:
             raise RequirementError(

@@ -17,12 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edged_ipc.layout import slot_layout
-
 from edged.backend import Backend, Delegate, PrepareContext, RunContext, Subgraph
 from edged.config import Config
 from edged.errors import EdgedError
 from edged.runtime import transport
+from edged_ipc.layout import slot_layout
 
 _PR_SET_PDEATHSIG = 1
 

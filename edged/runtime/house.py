@@ -74,7 +74,8 @@ class House:
                     f"no backend {name!r}", remedy=f"there are: {', '.join(sorted(entries)) or 'none'}"
                 )
         for name, entry in sorted(entries.items(), key=lambda item: (item[1].rank, item[0])):
-            if name not in only if only is not None else entry.rank < 0:
+            wanted = entry.rank >= 0 if only is None else name in only
+            if not wanted:
                 continue
             try:
                 backend = self._backend(entry)

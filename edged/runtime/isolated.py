@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from edged_ipc.layout import slot_layout
-
 from edged.backend import (
     Backend,
     Cost,
@@ -37,6 +35,7 @@ from edged.errors import BackendError, UnsupportedError
 from edged.graph.model import Graph, Node
 from edged.runtime import transport
 from edged.runtime.errors import HungError
+from edged_ipc.layout import slot_layout
 
 START_LIMIT = 30.0
 PREPARE_LIMIT = 120.0

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edged_ipc.layout import SlotLayout
-
 from edged.backend import Delegate, RunContext
 from edged.graph.model import Graph, Model, Tensor
 from edged.graph.partition import Part, Partition
 from edged.runtime.device import Device
+from edged_ipc.layout import SlotLayout
 
 if TYPE_CHECKING:
     from edged.runtime.batch import BatchBuffers

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edged_ipc.layout import slot_layout
-
 from edged.backend import Delegate, PrepareContext, Subgraph
 from edged.errors import EdgedError, ModelError
 from edged.graph import partition as split
@@ -16,6 +14,7 @@ from edged.graph.shapes import node_macs, resize
 from edged.runtime.device import Device
 from edged.runtime.loaded import Loaded, Places, Step, places_of
 from edged.runtime.measurements import Measurements
+from edged_ipc.layout import slot_layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from edged.runtime.request import NEVER, Request
 from edged_ipc.codes import Code
 
 if TYPE_CHECKING:
-    from edged.runtime.registry import Entry
+    from edged.runtime.entry import Entry
 
 Views = tuple[memoryview, ...]
 Failed = Callable[[Device, Request, int, BaseException], None]
