@@ -34,7 +34,7 @@ _KINDS: tuple[tuple[Looks, str, str], ...] = (
     (_starts(b"\x08"), "an ONNX model (protobuf)", "convert it to .tflite"),
     (_starts(b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML"), "a web page", "download the file itself"),
     (_starts(b"{", b"["), "JSON text", ""),
-    (lambda head: not any(head), "zero bytes at its start", "look for a broken copy"),
+    (lambda head: not any(head), "a file that starts with zeros", "look for a broken copy"),
     (_text, "plain text", ""),
 )
 

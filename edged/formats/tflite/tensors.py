@@ -92,6 +92,8 @@ def _blockwise(table: Table, tensors: list[Tensor], blockwise: Set[int]) -> Quan
         if len(axes) != 1:
             raise UnsupportedError(f"quantisation along {len(axes)} axes at once")
         axis = axes[0]
+        if not details.number(2, "i"):
+            raise UnsupportedError("per-channel quantisation whose scales are a tensor")
     scales, zero_points = details.number(0, "i"), details.number(1, "i")
     for what, index in (("scales", scales), ("zero points", zero_points)):
         if index >= len(tensors) or index < (0 if what == "scales" else -1) or index in blockwise:

@@ -6,6 +6,7 @@ Slots of tables are numbered as in LiteRT's schema.fbs.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 
 from edged.errors import ModelError
@@ -24,8 +25,11 @@ _BLOCKWISE = 2
 
 
 def write(model: Model, *, inline_limit: int = INLINE_LIMIT) -> bytes:
-    """The bytes of a .tflite file. ModelError for an op or an attribute that the format cannot hold."""
-    return _Writer(model, inline_limit).write()
+    """The bytes of a .tflite file. ModelError for what the format cannot hold."""
+    try:
+        return _Writer(model, inline_limit).write()
+    except struct.error as error:
+        raise ModelError(f"a number does not fit its field of the .tflite format: {error}") from error
 
 
 def write_graph(graph: Graph, model: Model | None = None) -> bytes:

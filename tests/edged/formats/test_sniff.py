@@ -7,6 +7,8 @@ import pytest
 from edged.errors import ModelError
 from edged.formats import read
 from edged.formats.sniff import kind
+from edged.formats.tflite import write
+from edged.graph.model import DType, Graph, Model, Tensor
 
 
 @pytest.mark.parametrize(
@@ -21,13 +23,18 @@ from edged.formats.sniff import kind
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"PK\x03\x04....", "zip"),
         (b"<!DOCTYPE html><html>", "web page"),
-        (bytes(600), "zero bytes"),
+        (bytes(600), "starts with zeros"),
         (b"hello", "plain text"),
         (b"\xff\xfe\xfd\xfc\xfb", "none of the known"),
     ],
 )
 def test_kinds(head: bytes, what: str) -> None:
     assert what in kind(memoryview(head))[0]
+
+
+def test_the_reader_of_any_format_knows_files_by_their_marks() -> None:
+    x = Tensor("x", DType.FLOAT32, (1,))
+    assert read(write(Model((Graph("main", (x,), (x,), ()),)))).main.name == "main"
 
 
 def test_the_reader_of_any_format_says_what_a_file_is() -> None:

@@ -137,6 +137,8 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "no details": (quantised(s4=Scalar("B", 2)), "blockwise quantisation has no details"),
     "axes": (
         quantised(s4=Scalar("B", 3), s5=Table({3: Numbers("i", (0, 1))})), "quantisation along 2 axes at once"),
+    "scales by tensor": (
+        quantised(s4=Scalar("B", 3), s5=Table({3: Numbers("i", (0,))})), "per-channel quantisation whose scales are a tensor"),
     "sparsity": (
         file(graph([tensor(s6=Table({2: Vector([Table({0: Scalar("b", 1)})])})), tensor()])),
         "a sparse dimension has no segments"),

@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as generated
 from edged.errors import ModelError
 from edged.formats.tflite import opcodes
 from edged.formats.tflite.schema import DTYPES, Field, Options, options
+from edged.graph.model import DType
 
 
 def constants(name: str) -> dict[int, str]:
@@ -35,6 +36,7 @@ def test_operators_have_litert_s_codes() -> None:
 def test_element_types_have_litert_s_codes() -> None:
     theirs = constants("TensorType")
     assert [theirs[i] for i in range(len(DTYPES))] == [str(dtype).upper() for dtype in DTYPES]
+    assert set(DTYPES) == set(DType)
 
 
 def test_an_unknown_code_keeps_its_number() -> None:

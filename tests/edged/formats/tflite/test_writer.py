@@ -164,6 +164,9 @@ def test_the_same_model_gives_the_same_bytes() -> None:
         (one_node("add", attrs={"fused_activation_function": "SWISH"}), "SWISH"),
         (one_node("fused_block"), "op 'fused_block' has no code"),
         (one_node("custom"), "no custom_code"),
+        (one_node("softmax", attrs={"beta": "hot"}), "beta='hot' does not fit"),
+        (one_node("split", attrs={"num_splits": 1 << 40}), "a number does not fit its field"),
+        (one_node("add", (tensor("a", shape=(1 << 31,)),)), "a number does not fit its field"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(model: Model, message: str) -> None:
