@@ -22,7 +22,7 @@ from edged_backends.catalogue import Catalogue
 from edged_backends.chains import chains, match
 from edged_backends.lower import groups, rules
 from edged_backends.lowering import Lowering, RefusedError
-from edged_backends.operands import Ref, Space, Value
+from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, Program, PythonStep
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -138,7 +138,7 @@ def _inferred(node: Node, known: dict[Tensor, Shape]) -> Sequence[Shape | None]:
         return [t.shape if t.rank_known and not t.symbolic else None for t in node.outputs]
     spec = table().get(node.kind)
     if spec is None:
-        return [None] * len(node.outputs)
+        return [t.shape if t.rank_known and node.kind in rules() else None for t in node.outputs]
     try:
         return spec.infer(node, [known.get(t) if t is not None else None for t in node.inputs], value)
     except EdgedError as error:
@@ -171,7 +171,10 @@ def _bind_outputs(lowering: Lowering, graph: Graph) -> None:
 
 
 def _movable(ref: Ref) -> bool:
-    return ref.value.space is Space.ARENA and ref.offset == 0 and ref.nbytes == ref.value.nbytes
+    value = ref.value
+    return (
+        value.space is Space.ARENA and value.parent is None and ref.offset == 0 and ref.nbytes == value.nbytes
+    )
 
 
 # ---- places ----
@@ -216,8 +219,9 @@ def _lives(lowering: Lowering) -> dict[Value, _Life]:
     for index, step in enumerate(lowering.steps):
         refs = step.operands if isinstance(step, KernelStep) else step.refs.values()
         for ref in refs:
-            if ref is not None and ref.value.space is Space.ARENA:
-                lives.setdefault(ref.value, _Life(ref.value, index, index)).last = index
+            value = None if ref is None else anchor(ref).value
+            if value is not None and value.space is Space.ARENA:
+                lives.setdefault(value, _Life(value, index, index)).last = index
     return lives
 
 

@@ -21,10 +21,10 @@ from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.spec import quantised
 from edged_backends.catalogue import Catalogue, KernelRow
 from edged_backends.choices import Choice, Option, choose
-from edged_backends.operands import Ref, Space, Value
+from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, PythonStep
 
-Mark = tuple[int, int, int, int, int]
+Mark = tuple[int, int, int, int, int, int]
 
 
 class RefusedError(UnsupportedError):
@@ -73,6 +73,7 @@ class Lowering:
     variable_bytes: int = 0
     _shared: dict[Hashable, Ref] = field(default_factory=dict)
     _outside: dict[Tensor, Ref] = field(default_factory=dict)
+    _placed: list[Value] = field(default_factory=list)
 
     # ---- what rules ask ----
 
@@ -163,6 +164,32 @@ class Lowering:
             raise RefusedError(f"{output.name} and {input.name} are not the same bytes")
         self.values[output] = ref
 
+    def view(self, output: Tensor, part: Ref) -> bool:
+        """The output is a part of a value that is there already (a slice that lies in one piece): no step.
+
+        False when that cannot be: the output has its place, or the value changes from run to run.
+        """
+        if output in self.values or output in self.boxed or part.nbytes != output.nbytes:
+            return False
+        if part.value.space not in (Space.ARENA, Space.INPUT):
+            return False
+        self.values[output] = part
+        return True
+
+    def place_inside(self, source: Ref, part: Ref) -> bool:
+        """The source's value is computed as `part` of another one from the start (an input of a concatenation): no step.
+
+        False when that cannot be: it is no value of its own in the arena, or is inside another one already.
+        """
+        value, owner = source.value, anchor(part).value
+        whole = source.offset == 0 and source.nbytes == value.nbytes == part.nbytes
+        free = value.space is Space.ARENA and value.parent is None and owner.space is Space.ARENA
+        if not (whole and free) or owner is value:
+            return False
+        value.parent = part
+        self._placed.append(value)
+        return True
+
     def choose(self, key: str, options: Sequence[Option]) -> Choice:
         """The fastest option whose working memory fits `max_arena_bytes`: by measured time where `edged
         tune` left one, else as estimated.
@@ -209,11 +236,14 @@ class Lowering:
 
     def mark(self) -> Mark:
         """The present state, to return to when a rule refuses half-way."""
-        return len(self.steps), len(self.constants), len(self.values), self.variable_bytes, len(self.choices)
+        counts = len(self.steps), len(self.constants), len(self.values), len(self.choices), len(self._placed)
+        return *counts, self.variable_bytes
 
     def rollback(self, mark: Mark) -> None:
         """Forgets everything since `mark`."""
-        steps, constants, values, self.variable_bytes, choices = mark
+        steps, constants, values, choices, placed, self.variable_bytes = mark
+        while len(self._placed) > placed:
+            self._placed.pop().parent = None
         del self.steps[steps:], self.constants[constants:], self.choices[choices:]
         while len(self.values) > values:
             self.values.popitem()

@@ -27,13 +27,15 @@ class Value:
     """`nbytes` of memory; `index` says which constant block, input or output it is, or the byte offset of
     a variable.
 
-    An ARENA value may still be bound to a graph output, whose buffer then takes its place.
+    An ARENA value may still be bound to a graph output, whose buffer then takes its place, or be placed
+    inside another value (`parent`), of which it is then a part from the start.
     """
 
     space: Space
     nbytes: int
     index: int = 0
     name: str = ""
+    parent: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,10 @@ class Ref:
         if offset < 0 or size < 0 or offset + size > self.nbytes:
             raise ValueError(f"bytes {offset}..{offset + size} of an operand of {self.nbytes}")
         return Ref(self.value, self.offset + offset, size)
+
+
+def anchor(ref: Ref) -> Ref:
+    """The same bytes as a part of the outermost value that holds them."""
+    while ref.value.parent is not None:
+        ref = Ref(ref.value.parent.value, ref.value.parent.offset + ref.offset, ref.nbytes)
+    return ref

@@ -19,7 +19,7 @@ from edged.graph.arena import ALIGN
 from edged.graph.arrays import Array
 from edged_backends import _kernels
 from edged_backends.catalogue import Catalogue
-from edged_backends.operands import Ref, Space, Value
+from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, Program, PythonStep
 
 _STEP = struct.Struct("=8I")
@@ -87,6 +87,7 @@ def _operand(ref: Ref | None, offsets: Mapping[Value, int]) -> bytes:
 
 def address(ref: Ref, offsets: Mapping[Value, int]) -> tuple[Space, int, int]:
     """(space, index, byte offset) of an operand, once places are known."""
+    ref = anchor(ref)
     value = ref.value
     if value.space is Space.ARENA:
         return value.space, 0, offsets[value] + ref.offset

@@ -14,9 +14,10 @@ import numpy as np
 from edged.graph.arrays import Array, constant
 from edged.graph.model import Node, Tensor
 from edged.graph.ops.spec import attr
-from edged_backends.lower.strides import fill, imagine, item_bytes, move
+from edged_backends.lower.strides import fill, imagine, item_bytes, move, run
 from edged_backends.lower.table import rescale
 from edged_backends.lowering import Lowering, RefusedError
+from edged_backends.operands import Ref
 
 
 def fixed(node: Node, index: int, what: str) -> list[int]:
@@ -52,14 +53,7 @@ def lower_concatenation(lowering: Lowering, node: Node) -> str | None:
         if tensor.elements:
             source = rescale(lowering, node, tensor, output)
             part = _part(whole, axis, at, tensor.shape[axis])
-            move(
-                lowering,
-                lowering.ref(output),
-                part,
-                source,
-                imagine(tensor),
-                f"{tensor.name} into {output.name}",
-            )
+            _put(lowering, output, part, source, tensor)
         at += tensor.shape[axis]
     return None
 
@@ -68,18 +62,19 @@ def _part(whole: Array, axis: int, begin: int, count: int) -> Array:
     return whole[(slice(None),) * axis + (slice(begin, begin + count),)]
 
 
+def _put(lowering: Lowering, output: Tensor, part: Array, source: Ref, tensor: Tensor) -> None:
+    """Part of the output = the tensor at `source`: computed there from the start where that can be, else copied."""
+    to, piece = lowering.ref(output), run(part)
+    if piece is None or not lowering.place_inside(source, to.at(*piece)):
+        move(lowering, to, part, source, imagine(tensor), f"{tensor.name} into {output.name}")
+
+
 def lower_pack(lowering: Lowering, node: Node) -> None:
     output = node.outputs[0]
     axis = int(attr(node, "axis", 0)) % len(output.shape)
     whole = imagine(output)
     for i, tensor in enumerate(t for t in node.inputs if t is not None):
-        move(
-            lowering,
-            lowering.ref(output),
-            whole[(slice(None),) * axis + (i,)],
-            lowering.ref(tensor),
-            imagine(tensor),
-        )
+        _put(lowering, output, whole[(slice(None),) * axis + (i,)], lowering.ref(tensor), tensor)
 
 
 def lower_unpack(lowering: Lowering, node: Node) -> None:
@@ -90,14 +85,16 @@ def lower_unpack(lowering: Lowering, node: Node) -> None:
 
 
 def _take(lowering: Lowering, output: Tensor, source: Tensor, view: Array) -> None:
-    """output = a view of source."""
-    move(
-        lowering,
-        lowering.ref(output),
-        imagine(output),
-        lowering.ref(source),
-        view.reshape(output.shape) if view.size == 1 else view,
-    )
+    """output = a view of source: the same bytes where they lie in one piece, else a copy."""
+    held, piece = lowering.ref(source), run(view)
+    if piece is None or not lowering.view(output, held.at(*piece)):
+        move(
+            lowering,
+            lowering.ref(output),
+            imagine(output),
+            held,
+            view.reshape(output.shape) if view.size == 1 else view,
+        )
 
 
 def _divide(lowering: Lowering, node: Node, source: Tensor, axis: int) -> None:

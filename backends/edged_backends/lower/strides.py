@@ -62,6 +62,11 @@ def move(lowering: Lowering, to: Ref, target: Array, source_ref: Ref, source: Ar
     lowering.step("move", params, [to, source_ref], units=first.count, why=why)
 
 
+def run(view: Array) -> tuple[int, int] | None:
+    """(byte offset, bytes) of a view that lies in one piece, else None."""
+    return (_offset(view), view.nbytes) if view.flags.c_contiguous else None
+
+
 def fill(lowering: Lowering, to: Ref, value: Ref, size: int, why: str = "") -> None:
     """A step that sets every element of `to` to the one at `value`."""
     lowering.step("fill", {"size": size}, [to, value], units=to.nbytes // size, why=why)
