@@ -6,11 +6,14 @@ Every reader takes hostile input: whatever the bytes, it returns a Model or rais
 from __future__ import annotations
 
 from importlib import import_module
-from mmap import mmap
+from typing import TYPE_CHECKING
 
 from edged.errors import ModelError
 from edged.formats.sniff import kind
 from edged.graph.model import Model
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 READERS: tuple[tuple[int, bytes, str], ...] = ((4, b"TFL3", "edged.formats.tflite"),)
 """Offset and bytes that a format is known by, and the module whose `read` takes it."""

@@ -6,8 +6,8 @@ One subgraph is read by `subgraph`. Slots of tables are numbered as in LiteRT's 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from mmap import mmap
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from edged.errors import ModelError
 from edged.formats.flatbuf import Buffer, Table
@@ -17,6 +17,9 @@ from edged.formats.tflite.schema import IDENTIFIER, VERSION
 from edged.formats.tflite.source import OpCode, Source
 from edged.formats.tflite.subgraph import read_graph
 from edged.graph.model import Graph, Model, Signature, Tensor
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 _GRAPH_COST = 2000
 _NAME_COST = 300
