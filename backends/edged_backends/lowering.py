@@ -177,7 +177,8 @@ class Lowering:
         return True
 
     def place_inside(self, source: Ref, part: Ref) -> bool:
-        """The source's value is computed as `part` of another one from the start (an input of a concatenation): no step.
+        """The source's value is computed as `part` of another one from the start (an input of a
+        concatenation): no step.
 
         False when that cannot be: it is no value of its own in the arena, or is inside another one already.
         """
