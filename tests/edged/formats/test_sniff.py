@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edged.errors import ModelError
-from edged.formats import read
 from edged.formats.sniff import kind
-from edged.formats.tflite import write
-from edged.graph.model import DType, Graph, Model, Tensor
 
 
 @pytest.mark.parametrize(
@@ -30,17 +26,3 @@ from edged.graph.model import DType, Graph, Model, Tensor
 )
 def test_kinds(head: bytes, what: str) -> None:
     assert what in kind(memoryview(head))[0]
-
-
-def test_the_reader_of_any_format_knows_files_by_their_marks() -> None:
-    x = Tensor("x", DType.FLOAT32, (1,))
-    assert read(write(Model((Graph("main", (x,), (x,), ()),)))).main.name == "main"
-
-
-def test_the_reader_of_any_format_says_what_a_file_is() -> None:
-    with pytest.raises(
-        ModelError, match=r"^a\.tflite: not a model that edged reads: it is a git-lfs pointer"
-    ):
-        read(b"version https://git-lfs.github.com/spec/v1\n", name="a.tflite")
-    with pytest.raises(ModelError, match=r"^not a model that edged reads: it is an empty file$"):
-        read(b"")
