@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+import numpy as np
+
 from edged.graph.arrays import constant
 from edged.graph.model import DType, Node
 from edged.graph.ops.spec import quantised
+from edged_backends.lower.scale import LIMITS, multiplier
 from edged_backends.lowering import Lowering, RefusedError
 
 _STEMS = {
@@ -61,6 +64,8 @@ def lower_reduce(lowering: Lowering, node: Node) -> str | None:
     ordered = node.op in ("reduce_max", "reduce_min")
     if source.elements == 0:
         return "a reduction of an empty tensor"
+    if quantised(source) and node.op in ("sum", "mean"):
+        return _scaled_sum(lowering, node)
     if quantised(source) and (not ordered or mine != to):
         return f"{node.op} of quantised {source.dtype}"
     axes = axes_of(node)
@@ -71,6 +76,32 @@ def lower_reduce(lowering: Lowering, node: Node) -> str | None:
     count = prod(source.shape[a] for a in axes)
     refs = [lowering.ref(output), lowering.ref(source)]
     lowering.step(op, {**params, "factor": 1.0 / count}, refs, units=units, work=source.elements)
+    return None
+
+
+def _scaled_sum(lowering: Lowering, node: Node) -> str | None:
+    """Quantised sum and mean: the count of a mean is divided into the multiplier, as QuantizedMeanOrSum does."""
+    source, output = node.input(0), node.outputs[0]
+    mine, to = lowering.internal(source), lowering.internal(output)
+    if mine.dtype not in (DType.INT8, DType.INT16) or to.dtype is not mine.dtype:
+        return f"{node.op} of quantised {source.dtype} to {output.dtype}"
+    axes = axes_of(node)
+    count = prod(source.shape[a] for a in axes)
+    m, shift = multiplier(float(np.float32(mine.scale)) / float(np.float32(to.scale)))
+    if node.op == "mean":
+        more = min(count.bit_length() - 1, 32, 31 + shift)
+        m, shift = (m << more) // count, shift - more
+    if mine.zero_point * count >= 1 << 31 or count >= 1 << 16:
+        return f"a sum of {count} elements, which may pass 32 bits"
+    params, units = layout(source.shape, axes)
+    low, high = LIMITS[to.dtype]
+    own = {
+        "zero_in": mine.zero_point, "multiplier": m, "shift": shift, "zero_out": to.zero_point,
+        "bias": mine.zero_point * count, "low": low, "high": high,
+    }  # fmt: skip
+    refs = [lowering.ref(output), lowering.ref(source)]
+    op = f"scaled_sum_{_SUFFIX[mine.dtype]}"
+    lowering.step(op, {**params, **own}, refs, units=units, work=source.elements)
     return None
 
 

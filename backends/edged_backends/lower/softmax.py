@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from edged.graph.arrays import Array
 from edged.graph.model import DType, Node
+from edged.graph.ops import fixedpoint as fp
+from edged.graph.ops.fixedpoint_functions import exp_on_negative_values
 from edged.graph.ops.spec import attr
-from edged_backends.lower.scale import clamp_f32
+from edged_backends.lower.scale import multiplier
 from edged_backends.lowering import Lowering
 
 _F32 = {"softmax": "softmax_f32", "log_softmax": "log_softmax_f32", "l2_normalization": "l2_norm_f32"}
+_INPUT_BITS = 5
+"""Integer bits of the scaled differences (kScaledDiffIntegerBits)."""
 
 
 def lower_rows(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
+    if node.op == "softmax" and lowering.internal(source).dtype is DType.INT8:
+        return _softmax_s8(lowering, node)
     if source.dtype is not DType.FLOAT32 or output.dtype is not DType.FLOAT32:
         return f"{node.op} of {source.dtype}"
     if node.op == "l2_normalization" and attr(node, "fused_activation_function", "NONE") != "NONE":
-        return f"a fused activation {clamp_f32(node)}"
+        return "a fused activation"
     depth = source.shape[-1] if source.shape else 1
     params = {"depth": depth, "beta": float(attr(node, "beta", 1.0)) if node.op == "softmax" else 1.0}
     refs = [lowering.ref(output), lowering.ref(source)]
@@ -37,6 +46,37 @@ def lower_lrn(lowering: Lowering, node: Node) -> str | None:
     refs = [lowering.ref(output), lowering.ref(source)]
     lowering.step("lrn_f32", params, refs, units=source.elements // depth, work=40 * source.elements)
     return None
+
+
+# ---- 8 bits ----
+
+
+def _softmax_s8(lowering: Lowering, node: Node) -> str | None:
+    source, output = node.input(0), node.outputs[0]
+    mine, to = lowering.internal(source), lowering.internal(output)
+    if to.dtype is not DType.INT8 or to.zero_point != -128 or abs(to.scale - 1 / 256) > 1e-6:
+        return f"softmax to {output.dtype} of scale {to.scale} and zero point {to.zero_point}; it is made for 1/256 and the least value"
+    table = exp_table(mine.scale, float(attr(node, "beta", 1.0)))
+    depth = source.shape[-1]
+    refs = [lowering.ref(output), lowering.ref(source), lowering.const(table)]
+    lowering.step(
+        "softmax_s8", {"depth": depth}, refs, units=source.elements // depth, work=8 * source.elements
+    )
+    return None
+
+
+def exp_table(scale: float, beta: float) -> Array:
+    """int32 [256]: exp(-i * scale * beta) as Q0.31 by gemmlowp's arithmetic, 0 past the least difference that counts."""
+    bits = 31 - _INPUT_BITS
+    real = min(float(np.float32(beta)) * float(np.float32(scale)) * (1 << bits), (1 << 31) - 1.0)
+    m, shift = multiplier(real)
+    most = ((1 << _INPUT_BITS) - 1) * (1 << bits) / (1 << max(shift, 0))
+    differences = -np.arange(256, dtype=np.int64)
+    scaled = fp.multiply_by_quantized_multiplier(differences, m, shift)
+    counted = -differences <= np.floor(most)
+    return np.where(counted, exp_on_negative_values(np.where(counted, scaled, 0), _INPUT_BITS), 0).astype(
+        np.int32
+    )
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
