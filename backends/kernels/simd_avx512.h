@@ -43,43 +43,35 @@ static inline __m512i edged_requantise_x16(__m512i x, __m512i multiplier, __m512
     return edged_rounding_shift_x16(edged_doubling_high_mul_x16(_mm512_sllv_epi32(x, left), multiplier), right);
 }
 
-/* Constants of a short form of the same for shifts in EDGED_SHORT_SHIFT_MIN..-1: with n = -shift, both roundings are one floor,
- * (x * m + 2^30 + (2^(n-1) - (x < 0)) * 2^31 + output_zero * 2^(31+n)) >> (31 + n), since floors of nested divisions
- * compose; it is exact for every x, and includes the output's zero point. */
-enum { EDGED_SHORT_SHIFT_MIN = -22 };
+/* A fast form of the same for shifts that are not positive, in floats. With n = -shift, both roundings of TFLite together are one rounding to nearest
+ * of x * m * 2^-(31+n) + sign(x) * 2^-(n+1) (without the second term for n = 0): the first rounding only moves the threshold of the second one,
+ * by half a step, away from zero. Floats get that sum to within 3 * 2^-24 of itself; where it lies so near to a threshold that this could matter,
+ * `doubt` gets near 0.5 and the caller must take edged_requantise_x16. Results beyond +-256 only matter as too large. */
+#define EDGED_DOUBT 0.49995f
 
-typedef struct edged_requant_x16 {
-    int32_t even[16], odd[16];      /* multipliers; odd: lane 2i holds lane 2i+1's */
-    int64_t add_even[8], add_odd[8];
-    int32_t shift[16];              /* n - 1: what is left of the shift after dropping the low 32 bits */
-} edged_requant_x16;
+typedef struct edged_scale_x16 {
+    __m512 scale, nudge;
+} edged_scale_x16;
 
-static inline void edged_requant_x16_set(edged_requant_x16 *c, __m512i multiplier, __m512i shift, int32_t output_zero) {
-    const __m512i n = _mm512_sub_epi32(_mm512_setzero_si512(), shift);
-    const __m512i nudge = _mm512_set1_epi64(INT64_C(1) << 30);
-    const __m512i unit = _mm512_set1_epi64(INT64_C(1) << 30), zero = _mm512_set1_epi64((int64_t)output_zero * 2);
-    const __m512i low = _mm512_set1_epi64(0xFFFFFFFF);
-    const __m512i n_even = _mm512_and_si512(n, low), n_odd = _mm512_srli_epi64(n, 32);
-    /* (2^(n-1) << 31) = 2^30 << n; output_zero << (31 + n) = (output_zero * 2 << 30) << n. */
-    const __m512i scale = _mm512_add_epi64(unit, _mm512_slli_epi64(zero, 30));
-    _mm512_storeu_si512(c->even, multiplier);
-    _mm512_storeu_si512(c->odd, _mm512_srli_epi64(multiplier, 32));
-    _mm512_storeu_si512(c->add_even, _mm512_add_epi64(nudge, _mm512_sllv_epi64(scale, n_even)));
-    _mm512_storeu_si512(c->add_odd, _mm512_add_epi64(nudge, _mm512_sllv_epi64(scale, n_odd)));
-    _mm512_storeu_si512(c->shift, _mm512_sub_epi32(n, _mm512_set1_epi32(1)));
+static inline edged_scale_x16 edged_scale_x16_of(__m512i multiplier, __m512i shift) {
+    const __m512i one = _mm512_set1_epi32(1);
+    edged_scale_x16 s;
+    s.scale = _mm512_scalef_ps(_mm512_cvtepi32_ps(multiplier), _mm512_cvtepi32_ps(_mm512_sub_epi32(shift, _mm512_set1_epi32(31))));
+    s.nudge = _mm512_scalef_ps(_mm512_set1_ps(1.0f), _mm512_cvtepi32_ps(_mm512_sub_epi32(shift, one)));
+    s.nudge = _mm512_maskz_mov_ps(_mm512_cmplt_epi32_mask(shift, _mm512_setzero_si512()), s.nudge);
+    return s;
 }
 
-/* requantise(x) + output_zero. */
-static inline __m512i edged_requant_x16_do(const edged_requant_x16 *c, __m512i x) {
-    const __m512i sign = _mm512_set1_epi64(INT64_C(1) << 31);
-    const __m512i odd = _mm512_srli_epi64(x, 32);
-    __m512i te = _mm512_mul_epi32(x, _mm512_loadu_si512(c->even));
-    __m512i to = _mm512_mul_epi32(odd, _mm512_loadu_si512(c->odd));
-    te = _mm512_add_epi64(te, _mm512_sub_epi64(_mm512_loadu_si512(c->add_even), _mm512_and_si512(x, sign)));
-    to = _mm512_add_epi64(to, _mm512_sub_epi64(_mm512_loadu_si512(c->add_odd), _mm512_and_si512(odd, sign)));
-    const __m512i high = _mm512_mask_shuffle_epi32(to, 0x5555, te, (_MM_PERM_ENUM)0xF5);
-    return _mm512_srav_epi32(high, _mm512_loadu_si512(c->shift));
+static inline __m512i edged_scale_x16_do(edged_scale_x16 s, __m512i x, __m512 *doubt) {
+    const __m512 real = _mm512_cvtepi32_ps(x);
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    const __m512i nudge = _mm512_ternarylogic_epi32(_mm512_castps_si512(real), sign, _mm512_castps_si512(s.nudge), 0xEA);
+    const __m512 scaled = _mm512_fmadd_ps(real, s.scale, _mm512_castsi512_ps(nudge));
+    *doubt = _mm512_range_ps(*doubt, _mm512_reduce_ps(scaled, 0), 0x0B);  /* the larger magnitude */
+    return _mm512_cvtps_epi32(scaled);
 }
+
+static inline int edged_in_doubt(__m512 doubt) { return _mm512_cmp_ps_mask(doubt, _mm512_set1_ps(EDGED_DOUBT), _CMP_GT_OQ) != 0; }
 
 /* n bytes of `from`, each xor 0x80 (int8 <-> uint8 with another zero point). */
 static inline void edged_copy_xor80_avx512(uint8_t *to, const int8_t *from, ptrdiff_t n) {

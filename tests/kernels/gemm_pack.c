@@ -69,7 +69,7 @@ static size_t copied(const edged_conv_s8_params *p) {
 
 size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p) {
     const size_t pixels = (size_t)(p->band * p->out_w);
-    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(320 * (size_t)((p->columns + 15) / 16)) + line(copied(p)) + 64;
+    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(copied(p)) + 64;
 }
 
 size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p) {

@@ -174,7 +174,7 @@ def scratch_s8(shape: ConvShape, row: KernelRow) -> int:
     if row.mr == 1:
         return shape.depth
     pixels = shape.band * shape.out_w
-    tables = up(4 * shape.segments, 64) + 2 * up(4 * pixels, 64) + up(320 * -(-shape.columns // 16), 64)
+    tables = up(4 * shape.segments, 64) + 2 * up(4 * pixels, 64)
     return 1536 + tables + up(copied(shape), 64) + 64
 
 

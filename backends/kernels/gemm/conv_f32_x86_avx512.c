@@ -56,8 +56,10 @@ static void multiply(const unit *u, int32_t channel, int32_t blocks) {
                   .weights = u->weights + channel / F32_LANES * stride, .bias = u->bias + channel, .pitch = p->out_pitch,
                   .tail = f32_tail(u->band.channel_end - channel - (blocks - 1) * F32_LANES), .act_min = p->act_min, .act_max = p->act_max};
     const int32_t tiles = (u->pixels + F32_ROWS - 1) / F32_ROWS;
-    for (int32_t i = 0; i < tiles; i++) {
-        const int32_t begin = (int32_t)((int64_t)i * u->pixels / tiles), end = (int32_t)((int64_t)(i + 1) * u->pixels / tiles);
+    const int32_t least = u->pixels / tiles;
+    int32_t larger = u->pixels % tiles;    /* as many tiles have one row more */
+    for (int32_t begin = 0, end; begin < u->pixels; begin = end, larger--) {
+        end = begin + least + (larger > 0);
         for (int32_t r = begin; r < end; r++) t.row[r - begin] = u->base + pixel_offset(u, r);
         t.out = u->out + begin * p->out_pitch + channel;
         t.residual = u->residual ? u->residual + begin * p->out_pitch + channel : NULL;

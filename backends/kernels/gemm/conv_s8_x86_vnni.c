@@ -20,7 +20,6 @@ typedef struct unit {
     edged_band band;
     int32_t pixels;
     int32_t *rows, *segments, *row_sums;
-    edged_requant_x16 *constants;
     int32_t *sums;
     vnni_tile tile;
     finish_s8 finish;
@@ -41,7 +40,6 @@ static void lay_out(unit *u, void *memory) {
     u->segments = (int32_t *)(void *)take(&scratch, sizeof(int32_t) * (size_t)s->segments);
     u->rows = (int32_t *)(void *)take(&scratch, sizeof(int32_t) * (size_t)most);
     u->row_sums = (int32_t *)(void *)take(&scratch, sizeof(int32_t) * (size_t)most);
-    u->constants = (edged_requant_x16 *)(void *)take(&scratch, sizeof(edged_requant_x16) * (size_t)((s->columns + 15) / 16));
     u->tile.base = scratch;
     u->tile.rows = u->rows;
     u->tile.segments = u->segments;
@@ -69,35 +67,52 @@ static void read_input(unit *u, const int8_t *image) {
         for (int32_t x = 0; x < s->out_w; x++) *row++ = (int32_t)(y * w.step_y + x * w.step_x);
 }
 
-/* Rows of tile i of `tiles` that share `pixels` evenly. */
-static int32_t tile_begin(int32_t i, int32_t tiles, int32_t pixels) { return (int32_t)((int64_t)i * pixels / tiles); }
+/* What the outputs of `blocks` blocks of channels from `channel` on need. */
+static void set_finish(const unit *u, finish_s8 *f, int32_t channel, int32_t blocks) {
+    const edged_conv_s8_params *p = u->p;
+    const int add = u->finish.add != NULL;
+    for (int32_t j = 0; j < blocks; j++) {
+        const int32_t n = channel + j * VNNI_LANES;
+        f[j] = u->finish;
+        finish_s8_set(&f[j], u->finish.multiplier + n, u->finish.shift + n, u->band.channel_end - n, add ? p->zero3 : p->output_zero,
+                      add ? p->add_min : p->act_min, add ? p->add_max : p->act_max);
+        f[j].out += n;
+    }
+}
+
+/* The sums of one tile to outputs, where they need more than the tile itself does. */
+static void finish_tile(const unit *u, finish_s8 *f, int32_t channel, int32_t blocks, int32_t begin, int32_t rows) {
+    for (int32_t j = 0; j < blocks; j++) {
+        finish_s8 block = f[j];
+        block.rows = rows;
+        block.out += begin * block.pitch;
+        if (block.weight_zero) block.row_sum = u->row_sums + begin;
+        if (block.add) block.residual += begin * block.pitch + channel + j * VNNI_LANES;
+        finish_s8_block(&block, u->sums + j * VNNI_ROWS * VNNI_LANES);
+    }
+}
 
 /* All pixels times `blocks` blocks of channels from `channel` on. */
 static void multiply(unit *u, int32_t channel, int32_t blocks) {
     const int32_t tiles = (u->pixels + VNNI_ROWS - 1) / VNNI_ROWS;
-    const int32_t first = (channel - u->band.channel) / VNNI_LANES;
-    finish_s8 f = u->finish;
-    for (int32_t i = 0; i < tiles; i++) {
-        const int32_t begin = tile_begin(i, tiles, u->pixels), rows = tile_begin(i + 1, tiles, u->pixels) - begin;
+    const int quick = !u->finish.exact && !u->finish.add && !u->finish.weight_zero;
+    finish_s8 f[VNNI_BLOCKS];
+    set_finish(u, f, channel, blocks);
+    u->tile.finish = quick ? f : NULL;
+    const int32_t least = u->pixels / tiles;
+    int32_t larger = u->pixels % tiles;    /* as many tiles have one row more */
+    for (int32_t begin = 0, rows; begin < u->pixels; begin += rows, larger--) {
+        rows = least + (larger > 0);
         u->tile.rows = u->rows + begin;
+        u->tile.at = begin * u->finish.pitch;
         VNNI_TILES[rows - 1][blocks - 1](&u->tile);
-        f.rows = rows;
-        if (u->p->weight_zero) f.row_sum = u->row_sums + begin;
-        for (int32_t j = 0; j < blocks; j++) {
-            const int32_t n = channel + j * VNNI_LANES;
-            f.lanes = u->band.channel_end - n;
-            f.constants = u->constants ? u->constants + first + j : NULL;
-            f.multiplier = u->finish.multiplier + n;
-            f.shift = u->finish.shift + n;
-            f.out = u->finish.out + begin * f.pitch + n;
-            if (f.add) f.residual = u->finish.residual + begin * f.pitch + n;
-            finish_s8_block(&f, u->sums + j * VNNI_ROWS * VNNI_LANES);
-        }
+        if (!quick) finish_tile(u, f, channel, blocks, begin, rows);
     }
 }
 
 /* Sums of each pixel's activations, by the block of ones that stands behind the packed weights. */
 static void sum_rows(unit *u, const int8_t *ones, const int32_t *zeros) {
+    u->tile.finish = NULL;
     u->tile.weights = ones;
     u->tile.bias = zeros;
     for (int32_t begin = 0; begin < u->pixels; begin += VNNI_ROWS) {
@@ -111,21 +126,13 @@ static void sum_rows(unit *u, const int8_t *ones, const int32_t *zeros) {
 static void prepare_finish(unit *u, void *const *operands, ptrdiff_t pixel) {
     const edged_conv_s8_params *p = u->p;
     finish_s8 *f = &u->finish;
-    *f = (finish_s8){.multiplier = operands[4], .shift = operands[5], .output_zero = p->output_zero, .act_min = p->act_min,
-                     .act_max = p->act_max, .weight_zero = p->weight_zero, .pitch = p->out_pitch};
+    *f = (finish_s8){.multiplier = operands[4], .shift = operands[5], .weight_zero = p->weight_zero, .pitch = p->out_pitch};
     f->out = (int8_t *)operands[0] + pixel * p->out_pitch + p->out_first;
     if (operands[6]) {
         f->add = p;
         f->residual = (const int8_t *)operands[6] + pixel * p->out_pitch + p->out_first;
     }
-    const int32_t channels = u->band.channel_end - u->band.channel;
-    if (!finish_short(f->shift + u->band.channel, channels)) {
-        u->constants = NULL;
-        return;
-    }
-    for (int32_t n = 0; n < channels; n += VNNI_LANES)
-        edged_requant_x16_set(u->constants + n / VNNI_LANES, _mm512_loadu_si512(f->multiplier + u->band.channel + n),
-                              _mm512_loadu_si512(f->shift + u->band.channel + n), p->output_zero);
+    f->exact = finish_needs_exact(f->shift + u->band.channel, u->band.channel_end - u->band.channel);
 }
 
 void conv_s8_8x48_vnni(const void *params, void *const *operands, const edged_task *task) {

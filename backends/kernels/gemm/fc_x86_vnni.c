@@ -41,7 +41,11 @@ static void finish(const edged_fc_s8_params *p, void *const *operands, __m512i s
     const int32_t *bias = operands[3], *multiplier = operands[4], *shift = operands[5];
     __m512i x = _mm512_add_epi32(sum, _mm512_loadu_si512(bias + n));
     x = _mm512_sub_epi32(x, _mm512_set1_epi32((int32_t)((uint32_t)row_sum * (uint32_t)p->weight_zero)));
-    x = edged_requantise_x16(x, _mm512_loadu_si512(multiplier + n), _mm512_loadu_si512(shift + n));
+    const __m512i factor = _mm512_loadu_si512(multiplier + n), s = _mm512_loadu_si512(shift + n);
+    __m512 doubt = _mm512_setzero_ps();
+    const __m512i quick = edged_scale_x16_do(edged_scale_x16_of(factor, s), x, &doubt);
+    const int exact = edged_in_doubt(doubt) || _mm512_cmpgt_epi32_mask(s, _mm512_setzero_si512());
+    x = exact ? edged_requantise_x16(x, factor, s) : quick;
     x = _mm512_add_epi32(x, _mm512_set1_epi32(p->output_zero));
     x = _mm512_min_epi32(_mm512_max_epi32(x, _mm512_set1_epi32(p->act_min)), _mm512_set1_epi32(p->act_max));
     int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)m * p->out_c + n;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../simd_avx512.h"
+#include "finish_s8_avx512.h"
 
 enum { VNNI_ROWS = 8, VNNI_BLOCKS = 3, VNNI_LANES = 16 };
 
@@ -21,7 +21,9 @@ typedef struct vnni_tile {
     const int8_t *weights;       /* packed, 64-byte aligned */
     ptrdiff_t stride;            /* bytes from one block of channels to the next */
     const int32_t *bias;
-    int32_t *sums;               /* [VNNI_BLOCKS][VNNI_ROWS][VNNI_LANES] */
+    int32_t *sums;               /* [VNNI_BLOCKS][VNNI_ROWS][VNNI_LANES]: always written */
+    const finish_s8 *finish;     /* one per block; NULL: leave the sums to the caller */
+    ptrdiff_t at;                /* offset of the tile's first output from each block's finish.out */
 } vnni_tile;
 
 typedef void vnni_tile_function(const vnni_tile *t);
@@ -52,6 +54,13 @@ static inline __attribute__((always_inline)) void vnni_tile_body(const vnni_tile
     }
     UNROLL for (int j = 0; j < NB; j++)
         UNROLL for (int r = 0; r < MR; r++) _mm512_store_si512(t->sums + (j * VNNI_ROWS + r) * VNNI_LANES, sum[r][j]);
+    if (!t->finish) return;
+    UNROLL for (int j = 0; j < NB; j++)
+        UNROLL for (int r = 0; r < MR; r += 4) {
+            __m512i four[4];
+            UNROLL for (int i = 0; i < 4; i++) four[i] = sum[r + i < MR ? r + i : r][j];
+            finish_quick(t->finish + j, four, t->sums + (j * VNNI_ROWS + r) * VNNI_LANES, t->at + r * t->finish->pitch, MR - r, j == NB - 1);
+        }
 }
 
 #define VNNI_TILE(MR, NB) \
