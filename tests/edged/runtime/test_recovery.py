@@ -1,0 +1,146 @@
+"""Devices that raise, hang, and come back: no request is lost, none gets a wrong answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+import numpy as np
+import pytest
+from sim.fake_backend import FakeBackend
+from support.networks import chain
+from support.runtime_bench import Bench, ask, expected, got, put
+
+from edged.runtime import recovery
+from edged.runtime.device import DeviceState
+from edged_ipc.codes import Code
+
+Make = Callable[..., Bench]
+X = np.arange(8, dtype=np.int8)[None]
+
+
+def _pair(make_bench: Make, **options: object) -> tuple[Bench, FakeBackend, FakeBackend]:
+    """A slow cpu that can everything, and a fast npu that is not trusted."""
+    cpu = FakeBackend("cpu", microseconds=100, trusted=True)
+    npu = FakeBackend("npu", microseconds=1)
+    return make_bench(cpu, npu, **options), cpu, npu
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = monotonic() + 20
+    while not condition():
+        assert monotonic() < end, "it never came true"
+
+
+def test_an_error_moves_the_work_and_retries_once(make_bench: Make) -> None:
+    bench, cpu, npu = _pair(make_bench)
+    model = chain()
+    entry = bench.load("m", model)
+    session = bench.open("m")
+    put(session, X)
+    npu.switch.fail_next, npu.switch.well = 1, False
+    answer = ask(bench, session)
+    assert answer.wait() is Code.OK
+    np.testing.assert_array_equal(got(session), expected(model, X))
+    assert answer.times == 1
+    assert [s.device.name for s in entry.current.steps] == ["cpu"]
+    assert entry.figures.retries == 1
+    npu_device = bench.devices[1]
+    assert (npu_device.state, npu_device.reason) == (DeviceState.DOWN, "told to fail")
+    assert any("device npu is down" in line for line in bench.lines)
+
+
+def test_readmitted_after_a_probe(make_bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    bench, cpu, npu = _pair(make_bench)
+    model = chain()
+    entry = bench.load("m", model)
+    session = bench.open("m")
+    put(session, X)
+    npu.switch.fail_next, npu.switch.well = 1, False
+    assert ask(bench, session).wait() is Code.OK
+    device = bench.devices[1]
+    _until(lambda: device.counters.probes >= 2)
+    npu.switch.well = True
+    _until(lambda: device.counters.readmissions == 1 and entry.current.steps[0].device is device)
+    assert ask(bench, session).wait() is Code.OK
+    np.testing.assert_array_equal(got(session), expected(model, X))
+
+
+def test_a_hang_is_taken_away(make_bench: Make) -> None:
+    """The hung thread's late answer goes nowhere; its successor serves."""
+    bench, cpu, npu = _pair(make_bench, hang=0.2)
+    model = chain()
+    bench.load("m", model)
+    session = bench.open("m")
+    put(session, X)
+    npu.switch.well = False
+    npu.switch.gate.clear()
+    answer = ask(bench, session)
+    assert answer.wait() is Code.OK
+    np.testing.assert_array_equal(got(session), expected(model, X))
+    device = bench.devices[1]
+    assert (device.state, device.counters.hangs) == (DeviceState.HUNG, 1)
+    before = bytes(session.slots[0])
+    npu.switch.gate.set()
+    _until(lambda: len(npu.switch.order) == 1)
+    assert bytes(session.slots[0]) == before
+    assert answer.times == 1
+
+
+def test_everything_waiting_moves_too(make_bench: Make) -> None:
+    bench, cpu, npu = _pair(make_bench)
+    model = chain()
+    bench.load("m", model)
+    session = bench.open("m", 20)
+    inputs = [np.full((1, 8), i, np.int8) for i in range(20)]
+    npu.switch.gate.clear()
+    answers = []
+    for slot, x in enumerate(inputs):
+        put(session, x, slot)
+        answers.append(ask(bench, session, slot))
+    npu.switch.fail_next, npu.switch.well = 1, False
+    npu.switch.gate.set()
+    assert [a.wait() for a in answers] == [Code.OK] * 20
+    for slot, x in enumerate(inputs):
+        np.testing.assert_array_equal(got(session, slot), expected(model, x))
+
+
+def test_a_second_failure_is_reported(make_bench: Make) -> None:
+    one, two = FakeBackend("one", microseconds=1), FakeBackend("two", microseconds=2)
+    bench = make_bench(one, two)
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    one.switch.fail_next, one.switch.well = 1, False
+    two.switch.fail_next, two.switch.well = 1, False
+    answer = ask(bench, session)
+    assert answer.wait() is Code.BACKEND_FAILED
+    assert "failed again after a retry on another device" in answer.text
+
+
+def test_nobody_left(make_bench: Make) -> None:
+    npu = FakeBackend("npu")
+    bench = make_bench(npu)
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    npu.switch.fail_next, npu.switch.well = 1, False
+    answer = ask(bench, session)
+    assert answer.wait() is Code.BACKEND_FAILED
+    assert "no device here runs it" in answer.text
+
+
+def test_our_own_kernels_answer_for_themselves(make_bench: Make) -> None:
+    """A trusted device that raises gives its error to the client and stays up."""
+    cpu = FakeBackend("cpu", trusted=True)
+    bench = make_bench(cpu)
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    cpu.switch.fail_next = 1
+    answer = ask(bench, session)
+    assert answer.wait() is Code.BACKEND_FAILED
+    assert answer.text == "cpu: told to fail"
+    assert bench.devices[0].up
+    assert ask(bench, session).wait() is Code.OK
