@@ -22,6 +22,7 @@ from edged.backend import (
     StepTime,
     Subgraph,
     Support,
+    TunedLayer,
     no,
 )
 from edged.errors import BackendError
@@ -188,10 +189,13 @@ class CpuBackend(Backend):
         self.kernels: Catalogue = host_catalogue(arch_mask)
         self._pools: dict[int, _kernels.Pool] = {}
 
-    @property
-    def arch(self) -> str:
-        """The instruction sets in use, for `edged doctor`."""
-        return "+".join(arch_names(self.kernels.present)) or "scalar"
+    def facts(self) -> Mapping[str, str]:
+        sets = "+".join(arch_names(self.kernels.present)) or "scalar"
+        return {
+            "instruction sets": sets,
+            "kernels": str(len(self.kernels.rows)),
+            "threads": str(self.threads),
+        }
 
     def supports(self, node: Node) -> Support:
         if node.kind in rules() or node.kind in table() or node.kind in RULES:
@@ -236,6 +240,11 @@ class CpuBackend(Backend):
             return Frame(*packed[subgraph.graph], control.evaluate, threads, memory)
 
         return make
+
+    def tune(self, ctx: PrepareContext, subgraph: Subgraph) -> Sequence[TunedLayer]:
+        from edged_backends.tune import tune
+
+        return tune(self, ctx, subgraph)
 
     def close(self) -> None:
         self._pools.clear()

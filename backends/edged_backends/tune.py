@@ -8,26 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edged.backend import Subgraph
+from edged.backend import PrepareContext, Subgraph, TunedLayer
 from edged_backends.assemble import assemble
+from edged_backends.choices import Choice
 from edged_backends.cpu import CpuBackend, CpuDelegate
 from edged_backends.packing import aligned
 from edged_backends.records import Records, load, save
-
-
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """What `tune` found for one layer: nanoseconds by option, the one that was estimated best, and the one
-    that is."""
-
-    where: str
-    key: str
-    times: Mapping[str, float]
-    estimated: str
-
-    @property
-    def best(self) -> str:
-        return min(self.times, key=lambda option: self.times[option])
 
 
 @dataclass
@@ -38,7 +24,7 @@ class Tuning:
     runs: int = 20
     times: Records = field(default_factory=dict)
 
-    def measure(self) -> list[Tuned]:
+    def measure(self) -> list[TunedLayer]:
         """Runs the whole program once per option number, so that each layer is measured among its
         neighbours."""
         choices = {c.key: c for c in self.make({}).program.choices if len(c.options) > 1}
@@ -49,7 +35,11 @@ class Tuning:
             by_node = self._profile(delegate)
             for key, option in forced.items():
                 self._note(key, option, by_node.get(choices[key].where, 0.0))
-        return [Tuned(c.where, key, self.times[key], c.chosen) for key, c in choices.items()]
+        return [self._layer(choice) for choice in choices.values()]
+
+    def _layer(self, choice: Choice) -> TunedLayer:
+        times = self.times[choice.key]
+        return TunedLayer(choice.where, times, choice.chosen, min(times, key=lambda option: times[option]))
 
     def _note(self, key: str, option: str, nanoseconds: float) -> None:
         seen = self.times.setdefault(key, {})
@@ -70,21 +60,22 @@ class Tuning:
         return total
 
 
-def tune(
-    backend: CpuBackend, subgraph: Subgraph, cache_dir: str, threads: int = 1, runs: int = 20
-) -> list[Tuned]:
-    """Measures every layer of the subgraph that has a choice, and adds the records to the cache file."""
+def tune(backend: CpuBackend, ctx: PrepareContext, subgraph: Subgraph, runs: int = 20) -> list[TunedLayer]:
+    """Measures every layer of the subgraph that has a choice, and adds the times to the records of this
+    CPU."""
+    limit = ctx.max_arena_bytes or backend.max_arena_bytes
 
     def make(forced: Mapping[str, str]) -> CpuDelegate:
         program = assemble(
-            subgraph, backend.kernels, threads=threads, max_arena_bytes=backend.max_arena_bytes, forced=forced
+            subgraph, backend.kernels, threads=ctx.threads, max_arena_bytes=limit, forced=forced
         )
-        return backend.load(program, subgraph, threads)
+        return backend.load(program, subgraph, ctx.threads)
 
-    found = Tuning(make, runs).measure()
-    records = load(cache_dir, backend.kernels)
-    for layer in found:
-        records.setdefault(layer.key, {}).update(layer.times)
-    if cache_dir:
-        save(cache_dir, backend.kernels, records)
+    tuning = Tuning(make, runs)
+    found = tuning.measure()
+    if ctx.cache_dir and found:
+        records = load(ctx.cache_dir, backend.kernels)
+        for key, times in tuning.times.items():
+            records.setdefault(key, {}).update(times)
+        save(ctx.cache_dir, backend.kernels, records)
     return found
