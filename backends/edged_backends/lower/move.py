@@ -137,7 +137,7 @@ def _slices(node: Node) -> Any:
         elif masked("new_axis_mask", i):
             index.append(None)
         elif masked("shrink_axis_mask", i):
-            index.append(begin[i])
+            index.append((0 if step[i] > 0 else -1) if masked("begin_mask", i) else begin[i])
         else:
             last = begin[i] + end[i] if attr(node, "offset", False) else end[i]
             index.append(
