@@ -25,16 +25,18 @@ def data(shape: tuple[int, ...], dtype: str = "int8", seed: int = 0) -> Array:
 
 
 def check(
-    op: str, inputs: list[Any], out: Any, attrs: dict[str, Any] | None = None, *, seed: int = 0
+    op: str,
+    inputs: list[Any],
+    out: Any,
+    attrs: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    version: int = 1,
 ) -> Model:
     outs = out if isinstance(out, list) else [out]
-    model = one_op(op, inputs, outs, attrs)
-    agree(
-        model,
-        [data(t.shape, str(t.dtype), seed + i) for i, t in enumerate(model.main.inputs)],
-        oracle="litert",
-        masks=MASKS,
-    )
+    model = one_op(op, inputs, outs, attrs, version=version)
+    given = [data(t.shape, str(t.dtype), seed + i) for i, t in enumerate(model.main.inputs)]
+    agree(model, given, oracle="litert", masks=MASKS)
     return model
 
 
