@@ -15,8 +15,11 @@ from edged.graph.ops.spec import OpSpec
 
 FAMILIES: tuple[str, ...] = (
     "conv",
+    "transpose_conv",
     "fully_connected",
     "pool",
+    "unary",
+    "activations",
 )
 
 

@@ -1,10 +1,12 @@
-"""CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV: float32, uint8, int8, int16x8 and dynamic range (float32 x
-int8)."""
+"""CONV_2D and DEPTHWISE_CONV_2D: float32, uint8, int8, int16x8, int4 weights, dynamic range (float32 x int8).
+
+LiteRT's optimised kernels and TFLite Micro disagree by one in rare ties: the former (ruy on x86, depthwise)
+round the final shift upwards, Micro and LiteRT's reference kernels away from zero. These follow Micro.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,17 +15,19 @@ from edged.graph.model import Node, Shape
 from edged.graph.ops.geometry import padded, patches, window
 from edged.graph.ops.spec import Array, Arrays, OpSpec, Value
 from edged.graph.ops.weighted import (
-    exact_matmul,
+    add_bias,
+    centred,
     float_result,
+    hybrid_weights,
     integer,
     is_hybrid,
     quantise_rows,
     requantise,
     scales_of,
-    zero_point,
 )
 
 Shapes = Sequence[Shape | None]
+Sums = Callable[[Array, Array, Node], Array]
 
 
 def _groups(node: Node, channels: int, depth: int) -> int:
@@ -60,66 +64,61 @@ def infer_depthwise(node: Node, shapes: Shapes, _value: Value) -> Shapes:
     return [(source[0], high.out, wide.out, weights[3])]
 
 
-def _conv_sums(x: Array, weights: Array, node: Node, fill: float, exact: bool) -> Array:
-    """Sums over the window of x (already less its zero point, or padded with `fill`) times weights."""
+def _conv_sums(x: Array, weights: Array, node: Node) -> Array:
+    """Sums over the window of x times weights, in float64. Padding counts as 0."""
     high, wide = window(node, x.shape, (weights.shape[1], weights.shape[2]))
-    view = patches(np.ascontiguousarray(padded(x, high, wide, fill)), high, wide)
+    view = patches(padded(x, high, wide), high, wide)
     depth, outputs = weights.shape[3], weights.shape[0]
     groups = _groups(node, x.shape[3], depth)
     each = outputs // groups
-    parts = []
+    matrices = weights.reshape(groups, each, -1).astype(np.float64, copy=False)
+    total = np.empty((x.shape[0] * high.out * wide.out, outputs))
     for g in range(groups):
-        columns = view[..., g * depth : (g + 1) * depth].reshape(-1, high.kernel * wide.kernel * depth)
-        matrix = weights[g * each : (g + 1) * each].reshape(each, -1).T
-        parts.append(
-            exact_matmul(columns, matrix) if exact else columns.astype(np.float64) @ matrix.astype(np.float64)
-        )
-    return np.concatenate(parts, axis=1).reshape(x.shape[0], high.out, wide.out, outputs)
+        columns = view[..., g * depth : (g + 1) * depth].reshape(len(total), -1)
+        np.matmul(columns, matrices[g].T, out=total[:, g * each : (g + 1) * each])
+    return total.reshape(x.shape[0], high.out, wide.out, outputs)
 
 
-def _depthwise_sums(x: Array, weights: Array, node: Node, fill: float, exact: bool) -> Array:
+def _depthwise_sums(x: Array, weights: Array, node: Node) -> Array:
+    """As _conv_sums; output channel i reads input channel i // multiplier."""
     high, wide = window(node, x.shape, (weights.shape[1], weights.shape[2]))
-    source = np.ascontiguousarray(padded(x, high, wide, fill))
+    view = patches(padded(x, high, wide), high, wide)
     multiplier = weights.shape[3] // x.shape[3]
-    kind: Any = np.int64 if exact else np.float64
-    sums = np.zeros((x.shape[0], high.out, wide.out, weights.shape[3]), kind)
-    view = patches(source, high, wide)
-    for r in range(high.kernel):
-        for c in range(wide.kernel):
-            tap = view[:, :, :, r, c, :].astype(kind)
-            sums += (np.repeat(tap, multiplier, axis=3) if multiplier > 1 else tap) * weights[0, r, c].astype(
-                kind
-            )
-    return sums
+    total = np.zeros((x.shape[0], high.out, wide.out, weights.shape[3]))
+    for row in range(high.kernel):
+        for col in range(wide.kernel):
+            tap = view[:, :, :, row, col, :]
+            spread = np.repeat(tap, multiplier, axis=3) if multiplier > 1 else tap
+            total += spread * weights[0, row, col].astype(np.float64, copy=False)
+    return total
 
 
-def _weighted(node: Node, arrays: Arrays, sums: Any, channels: int) -> Array:
+def _weighted(node: Node, arrays: Arrays, sums: Sums, channels: int) -> Array:
     """One window op on its arrays, whatever its dtypes; `sums` is _conv_sums or _depthwise_sums."""
     x, weights, bias = arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None
-    assert x is not None and weights is not None
+    assert x is not None
+    assert weights is not None
     if integer(node):
-        centred = x.astype(np.int64) - zero_point(node.input(0))
-        kernel = weights.astype(np.int64) - zero_point(node.input(1))
-        total = sums(centred, kernel, node, 0, True)
-        return requantise(node, total if bias is None else total + bias.astype(np.int64), channels)
+        total = sums(centred(node.input(0), x), centred(node.input(1), weights), node)
+        return requantise(node, add_bias(total, bias), channels)
     if is_hybrid(node):
         return _hybrid(node, x, weights, bias, sums, channels)
-    total = sums(x, weights, node, 0, False)
-    return float_result(node, total if bias is None else total + bias.astype(np.float64))
+    total = sums(x.astype(np.float64), weights, node)
+    return float_result(node, total if bias is None else total + bias)
 
 
-def _hybrid(node: Node, x: Array, weights: Array, bias: Array | None, sums: Any, channels: int) -> Array:
-    """Dynamic range: each image quantised asymmetrically (per-channel weights) or symmetrically (per-tensor
-    ones)."""
+def _hybrid(node: Node, x: Array, weights: Array, bias: Array | None, sums: Sums, channels: int) -> Array:
+    """Dynamic range: each image is quantised by itself.
+
+    Asymmetrically where the filter's scales differ, in depthwise and in grouped ones, else symmetrically.
+    """
     quantization = node.input(1).quantization
-    per_channel = quantization is not None and len(quantization.scales) > 1
-    values, scales, zeros = quantise_rows(
-        x.reshape(len(x), -1), asymmetric=per_channel or node.op == "depthwise_conv_2d"
-    )
-    centred = (values - zeros[:, None]).reshape(x.shape)
-    total = sums(centred, weights.astype(np.int64), node, 0, True)
+    differ = quantization is not None and len(set(quantization.scales)) > 1
+    grouped = node.op == "depthwise_conv_2d" or weights.shape[3] != x.shape[3]
+    values, scales, zeros = quantise_rows(x.reshape(len(x), -1), differ or grouped)
+    total = sums((values - zeros[:, None]).reshape(x.shape), hybrid_weights(weights), node)
     factor = scales.reshape(-1, 1, 1, 1) * scales_of(quantization, channels)
-    real = total * factor.astype(np.float32)
+    real = total.astype(np.float32) * factor
     return float_result(node, real if bias is None else real + bias)
 
 
@@ -139,62 +138,19 @@ def depthwise_conv_2d(node: Node, arrays: Arrays) -> Sequence[Array]:
 
 def _conv_macs(_node: Node, ins: Shapes, outs: Shapes) -> int:
     weights, result = ins[1], outs[0]
-    assert weights is not None and result is not None
+    assert weights is not None
+    assert result is not None
     return int(np.prod(result)) * weights[1] * weights[2] * weights[3]
 
 
 def _depthwise_macs(_node: Node, ins: Shapes, outs: Shapes) -> int:
     weights, result = ins[1], outs[0]
-    assert weights is not None and result is not None
+    assert weights is not None
+    assert result is not None
     return int(np.prod(result)) * weights[1] * weights[2]
 
 
-def infer_transpose(node: Node, shapes: Shapes, value: Value) -> Shapes:
-    wanted = value(0)
-    return [None if wanted is None else tuple(int(v) for v in wanted)]
-
-
-def transpose_conv(node: Node, arrays: Arrays) -> Sequence[Array]:
-    """Inputs: output shape, filter (outputs, height, width, inputs), input, bias. Each input pixel is spread
-    over a window of the output.
-
-    Quantised, the scales are those of input, filter and output as in conv_2d; the input zero point is taken
-    off first.
-    """
-    shape, weights, x = arrays[0], arrays[1], arrays[2]
-    bias = arrays[3] if len(arrays) > 3 else None
-    assert shape is not None and weights is not None and x is not None
-    size = tuple(int(v) for v in shape)
-    conv = Node(
-        node.op,
-        (node.input(2), node.input(1), *node.inputs[3:]),
-        node.outputs,
-        node.attrs,
-        origin=node.origin,
-    )
-    exact = integer(conv)
-    kind: Any = np.int64 if exact else np.float64
-    source = x.astype(kind) - (zero_point(node.input(2)) if exact else 0)
-    kernel = weights.astype(kind) - (zero_point(node.input(1)) if exact else 0)
-    high, wide = window(node, size, (weights.shape[1], weights.shape[2]))
-    rows = max((x.shape[1] - 1) * high.stride + high.kernel, high.before + size[1])
-    cols = max((x.shape[2] - 1) * wide.stride + wide.kernel, wide.before + size[2])
-    full = np.zeros((x.shape[0], rows, cols, weights.shape[0]), kind)
-    for r in range(high.kernel):
-        for c in range(wide.kernel):
-            part = exact_matmul(source, kernel[:, r, c].T) if exact else source @ kernel[:, r, c].T
-            full[
-                :,
-                r : r + (x.shape[1] - 1) * high.stride + 1 : high.stride,
-                c : c + (x.shape[2] - 1) * wide.stride + 1 : wide.stride,
-            ] += part
-    total = full[:, high.before : high.before + size[1], wide.before : wide.before + size[2]]
-    if bias is not None:
-        total = total + bias.astype(kind)
-    return [requantise(conv, total, weights.shape[0]) if exact else float_result(conv, total)]
-
-
-_CONV_ATTRS = {
+_WINDOW_ATTRS = {
     "padding": "SAME",
     "stride_w": 0,
     "stride_h": 0,
@@ -202,6 +158,7 @@ _CONV_ATTRS = {
     "dilation_w_factor": 1,
     "dilation_h_factor": 1,
 }
+_CONV_ATTRS = {**_WINDOW_ATTRS, "quantized_bias_type": "FLOAT32"}
 
 OPS: tuple[OpSpec, ...] = (
     OpSpec("conv_2d", infer_conv, conv_2d, _CONV_ATTRS, (2, 3), macs=_conv_macs),
@@ -209,15 +166,8 @@ OPS: tuple[OpSpec, ...] = (
         "depthwise_conv_2d",
         infer_depthwise,
         depthwise_conv_2d,
-        {**_CONV_ATTRS, "depth_multiplier": 0},
+        {**_WINDOW_ATTRS, "depth_multiplier": 0},
         (2, 3),
         macs=_depthwise_macs,
-    ),
-    OpSpec(
-        "transpose_conv",
-        infer_transpose,
-        transpose_conv,
-        {"padding": "SAME", "stride_w": 0, "stride_h": 0, "fused_activation_function": "NONE"},
-        (3, 4),
     ),
 )

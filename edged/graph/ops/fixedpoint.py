@@ -1,10 +1,9 @@
 """Fixed-point arithmetic of TFLite's integer kernels, vectorised in NumPy and exact.
 
-Sources: gemmlowp/fixedpoint/fixedpoint.h (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT, exp,
-logistic, tanh) and
-tensorflow/lite/kernels/internal/{common,quantization_util} (QuantizeMultiplier, MultiplyByQuantizedMultiplier
-with double
-rounding). Multiplier and shift are TFLite's: real = multiplier * 2**(shift - 31), shift > 0 to the left.
+Sources: gemmlowp/fixedpoint/fixedpoint.h (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT) and
+kernels/internal/{common,quantization_util} of TFLite (QuantizeMultiplier, MultiplyByQuantizedMultiplier
+with double rounding). Multiplier and shift are TFLite's: real = multiplier * 2**(shift - 31), shift > 0 to
+the left.
 """
 
 from __future__ import annotations
@@ -44,24 +43,27 @@ def quantize_multipliers(reals: Iterable[float]) -> tuple[Array, Array]:
 
 
 def _round_half_away(value: float) -> float:
-    return math.floor(value + 0.5) if value >= 0 else math.ceil(value - 0.5)
+    whole = math.trunc(value)
+    return whole + math.copysign(1.0, value) if abs(value - whole) >= 0.5 else whole
 
 
 def round_half_away(values: Array) -> Array:
-    """std::round: halves away from zero (NumPy rounds them to even)."""
-    return np.where(values < 0, np.ceil(values - 0.5), np.floor(values + 0.5))
+    """std::round: halves away from zero (NumPy rounds them to even), for every float there is."""
+    values = np.asarray(values)
+    whole = np.trunc(values)
+    rounded: Array = whole + np.copysign(np.abs(values - whole) >= 0.5, values).astype(whole.dtype)
+    return rounded
 
 
 def saturating_rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:
     """gemmlowp's SaturatingRoundingDoublingHighMul of int32 values held in int64.
 
     Its truncating division with a sign-dependent nudge is floor((a * b + 2**30) / 2**31) for every pair but
-    the
-    saturating one.
+    the saturating one.
     """
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    high = (product + (1 << 30)) >> 31
-    return np.minimum(high, INT32_MAX)
+    high: Array = np.minimum((product + (1 << 30)) >> 31, INT32_MAX)
+    return high
 
 
 def rounding_divide_by_pot(x: Array, exponent: Array | int) -> Array:
@@ -70,7 +72,8 @@ def rounding_divide_by_pot(x: Array, exponent: Array | int) -> Array:
     exponent = np.asarray(exponent, np.int64)
     mask = (np.int64(1) << exponent) - 1
     threshold = (mask >> 1) + (x < 0)
-    return (x >> exponent) + ((x & mask) > threshold)
+    quotient: Array = (x >> exponent) + ((x & mask) > threshold)
+    return quotient
 
 
 def wrap_int32(x: Array) -> Array:
@@ -128,12 +131,11 @@ FLOAT_ACTIVATIONS: dict[str, tuple[float, float]] = {
 
 
 def activate(x: Array, activation: str) -> Array:
-    """A fused activation on float values."""
+    """A fused activation on float values: TFLite's kernels clamp, and take TANH and SIGN_BIT for NONE.
+
+    (Only recurrent layers and dynamic-range dense ones compute those two: `edged.graph.ops.activation`.)
+    """
     if activation in FLOAT_ACTIVATIONS:
         low, high = FLOAT_ACTIVATIONS[activation]
         return np.clip(x, np.asarray(low, x.dtype), np.asarray(high, x.dtype))
-    if activation == "TANH":
-        return np.tanh(x)
-    if activation == "SIGN_BIT":
-        return np.signbit(x).astype(x.dtype)
     return x

@@ -94,7 +94,7 @@ def infer_batch_matmul(node: Node, shapes: Shapes, _value: Value) -> Shapes:
         return [None]
     if min(len(shapes[0]), len(shapes[1])) < 2:
         raise ShapeError(
-            f"{node.where}: both inputs must have at least 2 dimensions, they have {shapes[0]} and {shapes[1]}"
+            f"{node.where}: both inputs need at least 2 dimensions, they are {shapes[0]} and {shapes[1]}"
         )
     left, right = (
         _swapped(shapes[0], attr(node, "adj_x", False)),
