@@ -126,7 +126,7 @@ static int check_conv_s8(check_ctx *ctx) {
     p.mult3 = check_range(ctx, 1 << 30, INT32_MAX);
     p.shift1 = check_range(ctx, -6, 0);
     p.shift2 = check_range(ctx, -6, 0);
-    p.shift3 = check_range(ctx, -20, -16);
+    p.shift3 = check_range(ctx, -20, -15);
     p.add_min = -128 + check_range(ctx, 0, 1) * 100;
     p.add_max = 127 - check_range(ctx, 0, 1) * 20;
     c.params = &p;

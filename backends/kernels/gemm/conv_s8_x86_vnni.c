@@ -128,11 +128,8 @@ static void prepare_finish(unit *u, void *const *operands, ptrdiff_t pixel) {
     finish_s8 *f = &u->finish;
     *f = (finish_s8){.multiplier = operands[4], .shift = operands[5], .weight_zero = p->weight_zero, .pitch = p->out_pitch};
     f->out = (int8_t *)operands[0] + pixel * p->out_pitch + p->out_first;
-    if (operands[6]) {
-        f->add = p;
-        f->residual = (const int8_t *)operands[6] + pixel * p->out_pitch + p->out_first;
-    }
     f->exact = finish_needs_exact(f->shift + u->band.channel, u->band.channel_end - u->band.channel);
+    if (operands[6]) finish_s8_set_add(f, p, (const int8_t *)operands[6] + pixel * p->out_pitch + p->out_first);
 }
 
 void conv_s8_8x48_vnni(const void *params, void *const *operands, const edged_task *task) {
