@@ -1,1 +1,1 @@
-"""edged_ipc."""
+"""edged_ipc: how local programs talk to edged. Needs msgspec, and NumPy where tensors are used."""

@@ -1,6 +1,6 @@
 """Wire codes of every failure, in bands: the number that travels, and the name that logs and clients show.
 
-1xx the request, 2xx the model, 3xx the backend, 4xx updates, 5xx the serial link, 6xx policy, 9xx edged itself.
+1xx the request, 2xx the model, 3xx the backend, 4xx updates, 5xx the serial link, 6xx policy, 9xx edged.
 `edged.errors` gives each of its leaves one of these.
 """
 
@@ -21,6 +21,7 @@ class Code(IntEnum):
     BAD_FRAME = 105
     BAD_SLOT = 106
     NO_SESSION = 107
+    SHUTTING_DOWN = 108
     MODEL_NOT_FOUND = 200
     BAD_MODEL = 201
     UNSUPPORTED = 202
