@@ -9,6 +9,7 @@ import numpy as np
 
 from edged.graph.arrays import Array
 from edged.graph.model import DType, Node, Tensor
+from edged.graph.ops.spec import attr
 from edged_backends.algorithms import conv_key, conv_options
 from edged_backends.catalogue import KernelRow
 from edged_backends.lower.conv_shape import (
@@ -102,7 +103,19 @@ def float_operands(lowering: Lowering, w: Weights, row: KernelRow, first: int) -
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """An ADD that follows a convolution: its node, and the tensor that is not the convolution's output."""
+
+    node: Node
+    other: Tensor
+
+
 def lower_conv_2d(lowering: Lowering, node: Node) -> str | None:
+    return _lower_conv(lowering, node, None)
+
+
+def _lower_conv(lowering: Lowering, node: Node, residual: Residual | None) -> str | None:
     source, output = lowering.internal(node.input(0)), lowering.internal(node.outputs[0])
     w = weights_of(lowering, node)
     if isinstance(w, str):
@@ -115,8 +128,38 @@ def lower_conv_2d(lowering: Lowering, node: Node) -> str | None:
     groups = node.input(0).shape[3] // in_c
     own = w.plain.shape[0] // groups
     for group in range(groups):
-        add(lowering, node, conv_shape(node, in_c, group), w.part(group * own, own))
+        add(lowering, node, conv_shape(node, in_c, group), w.part(group * own, own), residual)
     return None
+
+
+def lower_conv_add(lowering: Lowering, nodes: Sequence[Node]) -> str | None:
+    """CONV_2D and the ADD that reads it, in one step."""
+    conv, add = nodes
+    result, output = conv.outputs[0], add.outputs[0]
+    first, second = add.input(0), add.input(1)
+    other = second if first is result else first
+    if other is result or other.shape != result.shape or output.shape != result.shape or other.constant:
+        return "the addition is no residual"
+    if {result.dtype, other.dtype, output.dtype} == {DType.FLOAT32}:
+        plain = attr(conv, "fused_activation_function", "NONE") == "NONE"
+        return _lower_conv(lowering, conv, Residual(add, other)) if plain else "an activation stands between"
+    quants = [lowering.internal(t) for t in (result, other, output)]
+    if any(q.dtype is not DType.INT8 or len(q.scales) != 1 for q in quants):
+        return "the addition is not of int8 tensors"
+    return _lower_conv(lowering, conv, Residual(add, other))
+
+
+def add_params(lowering: Lowering, residual: Residual, result: Tensor) -> dict[str, int]:
+    """The residual fields of conv_s8: TFLite's ADD of two int8 tensors with a left shift of 20."""
+    own, other, output = (lowering.internal(t) for t in (result, residual.other, residual.node.outputs[0]))
+    scales = [float(np.float32(q.scale)) for q in (own, other, output)]
+    twice = 2.0 * max(scales[0], scales[1])
+    factors = (scales[0] / twice, scales[1] / twice, twice / ((1 << 20) * scales[2]))
+    low, high = clamp_q(residual.node, output)
+    fields = {"zero2": other.zero_point, "zero3": output.zero_point, "add_min": low, "add_max": high}
+    for i, factor in enumerate(factors, 1):
+        fields[f"mult{i}"], fields[f"shift{i}"] = multiplier(factor)
+    return fields
 
 
 def _way(
@@ -130,43 +173,61 @@ def _way(
     return with_units(with_segments(shape, made.chosen), row, element, lowering.threads), made.why
 
 
-def add_conv_s8(lowering: Lowering, node: Node, shape: ConvShape, w: Weights) -> None:
+def add_conv_s8(lowering: Lowering, node: Node, shape: ConvShape, w: Weights, residual: Residual | None) -> None:
     row = lowering.kernels.pick("conv_s8")
     assert row is not None, "conv_s8 has a scalar row"
     source, output = lowering.internal(node.input(0)), lowering.internal(node.outputs[0])
     low, high = clamp_q(node, output)
-    weight_zero = w.quant.zero_point
+    zeros = (source.zero_point, w.quant.zero_point)
     scales = effective_scales(source, w.quant, output, shape.out_c)
     shape, why = _way(lowering, shape, row, 1, "s8")
-    constants = quantised_operands(
-        lowering, w, row, scales, (source.zero_point, weight_zero), shape.segments, shape.out_first
-    )
+    constants = quantised_operands(lowering, w, row, scales, zeros, shape.segments, shape.out_first)
     params = {
-        **shape.params(), **NO_ADD, "input_zero": source.zero_point, "weight_zero": weight_zero,
-        "output_zero": output.zero_point, "act_min": low, "act_max": high,
+        **shape.params(), "input_zero": zeros[0], "weight_zero": zeros[1], "output_zero": output.zero_point,
+        "act_min": low, "act_max": high,
+        **(NO_ADD if residual is None else add_params(lowering, residual, node.outputs[0])),
     }  # fmt: skip
-    refs = [lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), *constants, None]
+    refs, inplace, why = _outer_refs(lowering, node, residual, 6, why)
+    refs[2:2] = constants
+    scratch = scratch_s8(shape, row)
     lowering.step(
-        "conv_s8", params, refs, units=shape.units, scratch=scratch_s8(shape, row), why=why, work=shape.macs
+        "conv_s8", params, refs, units=shape.units, scratch=scratch, why=why, work=shape.macs, inplace=inplace
     )
 
 
-def add_conv_f32(lowering: Lowering, node: Node, shape: ConvShape, w: Weights) -> None:
+def add_conv_f32(lowering: Lowering, node: Node, shape: ConvShape, w: Weights, residual: Residual | None) -> None:
     row = lowering.kernels.pick("conv_f32")
     assert row is not None, "conv_f32 has a scalar row"
-    low, high = clamp_f32(node)
+    low, high = clamp_f32(node if residual is None else residual.node)
     shape, why = _way(lowering, shape, row, 4, "f32")
     params = {**shape.params(), "act_min": low, "act_max": high}
-    constants = float_operands(lowering, w, row, shape.out_first)
-    refs = [lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), *constants, None]
+    refs, inplace, why = _outer_refs(lowering, node, residual, 4, why)
+    refs[2:2] = float_operands(lowering, w, row, shape.out_first)
+    scratch = scratch_f32(shape, row)
     lowering.step(
-        "conv_f32", params, refs, units=shape.units, scratch=scratch_f32(shape, row), why=why, work=shape.macs
+        "conv_f32", params, refs, units=shape.units, scratch=scratch, why=why, work=shape.macs, inplace=inplace
     )
+
+
+def _outer_refs(
+    lowering: Lowering, node: Node, residual: Residual | None, index: int, why: str
+) -> tuple[list[Ref | None], int | None, str]:
+    """(output, input, residual), the operand whose memory the output may take over, and why so.
+
+    `index`: the residual's place among the kernel's operands. A residual that is the input as well is read beyond
+    the pixel that is being written, so its memory is not taken.
+    """
+    source = lowering.ref(node.input(0))
+    if residual is None:
+        return [lowering.ref(node.outputs[0]), source, None], None, why
+    other = lowering.ref(residual.other)
+    free = other.value is not source.value
+    return [lowering.ref(residual.node.outputs[0]), source, other], index if free else None, f"{why}; with the addition"
 
 
 _S8 = (DType.INT8, DType.INT8, DType.INT8)
 _F32 = (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32)
-_AddConv = Callable[[Lowering, Node, ConvShape, Weights], None]
+_AddConv = Callable[[Lowering, Node, ConvShape, Weights, Residual | None], None]
 _CONV: dict[tuple[DType, DType, DType], _AddConv] = {
     _S8: add_conv_s8,
     (DType.INT8, DType.INT4, DType.INT8): add_conv_s8,
@@ -278,3 +339,7 @@ LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
     "conv_2d": lower_conv_2d,
     "fully_connected": lower_fully_connected,
 }
+
+GROUPS: tuple[tuple[tuple[str, ...], Callable[[Lowering, Sequence[Node]], str | None]], ...] = (
+    (("conv_2d", "add"), lower_conv_add),
+)
