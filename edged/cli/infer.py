@@ -12,9 +12,9 @@ from edged.cli.files import read_model
 from edged.errors import InputError
 from edged.graph.model import Model
 from edged.graph.shapes import resize
-from edged.runtime.entry import Source
 from edged.runtime.house import Array, Call, House, by_position, seeded
 from edged.runtime.loading import entry_graph
+from edged.source import Source
 
 
 def load_npz(path: Path) -> dict[str, Array]:

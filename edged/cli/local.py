@@ -11,8 +11,9 @@ import click
 from edged import config as configuration
 from edged.cli.files import read_model
 from edged.config import Config
-from edged.runtime.entry import Entry, Source
+from edged.runtime.entry import Entry
 from edged.runtime.house import House
+from edged.source import Source
 
 
 @contextmanager

@@ -59,7 +59,8 @@ def render(facts: dict[str, Any]) -> str:
         lines += [
             "",
             f"subgraph {index} on {part['device']}: {len(part['nodes'])} nodes, "
-            f"{part['estimated_us']:.1f} us estimated, {measured}, {part['bytes_in']} bytes in, {part['bytes_out']} out",
+            f"{part['estimated_us']:.1f} us estimated, {measured}, "
+            f"{part['bytes_in']} bytes in, {part['bytes_out']} out",
             table(
                 ("node", "op", "us", "why here"),
                 [(n["where"], n["op"], n["us"], n["reason"]) for n in part["nodes"]],

@@ -12,7 +12,7 @@ def graph_blocks(graph: Graph) -> list[Block]:
     """A block per value that is computed: alive from its node to its last reader; reshapes share their
     input's bytes."""
     origin: dict[Tensor, Tensor] = {}
-    first: dict[Tensor, int] = {t: 0 for t in graph.inputs}
+    first: dict[Tensor, int] = dict.fromkeys(graph.inputs, 0)
     last: dict[Tensor, int] = {}
     end = len(graph.nodes)
     for index, node in enumerate(graph.nodes):

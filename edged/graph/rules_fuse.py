@@ -68,9 +68,8 @@ def _pads_with_zero(pad: Node) -> bool:
         return True
     if not fill.constant:
         return False
-    zero = (
-        pad.input(0).quantization.zero_point if quantised(pad.input(0)) and pad.input(0).quantization else 0
-    )
+    quantization = pad.input(0).quantization
+    zero = quantization.zero_point if quantization is not None and quantised(pad.input(0)) else 0
     return bool((constant(fill) == zero).all())
 
 

@@ -10,21 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
 
-from edged.graph.model import Model
 from edged.runtime.loaded import Loaded
 from edged.runtime.loading import Demand
 from edged.runtime.request import Request
+from edged.source import Source
 from edged_ipc.codes import Code
 
 _WINDOW = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a model comes from: `read` gives it verified, `label` says which it is (a path, a digest)."""
-
-    label: str
-    read: Callable[[], Model]
 
 
 class EntryState(StrEnum):

@@ -19,7 +19,7 @@ from edged.graph.arrays import numpy_dtype
 from edged.graph.evaluate import check_input
 from edged.graph.model import Tensor
 from edged.runtime.device import Device
-from edged.runtime.entry import Entry, Source
+from edged.runtime.entry import Entry
 from edged.runtime.isolated import IsolatedBackend
 from edged.runtime.loaded import Loaded
 from edged.runtime.loading import Demand
@@ -28,6 +28,7 @@ from edged.runtime.recovery import Recovery
 from edged.runtime.registry import Registry
 from edged.runtime.request import NEVER, Request
 from edged.runtime.session import ClientSession, Walk, describe
+from edged.source import Source
 from edged_ipc.codes import Code
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -14,7 +14,7 @@ from time import monotonic
 from edged.errors import EdgedError, ModelError
 from edged.runtime import loading
 from edged.runtime.device import Device
-from edged.runtime.entry import Entry, EntryState, Source
+from edged.runtime.entry import Entry, EntryState
 from edged.runtime.errors import (
     BadSlotError,
     BusyError,
@@ -28,6 +28,7 @@ from edged.runtime.loading import Demand
 from edged.runtime.measurements import Measurements
 from edged.runtime.request import NEVER, Done, Request
 from edged.runtime.session import ClientSession, finish
+from edged.source import Source
 from edged_ipc.codes import Code
 
 Log = Callable[[str], None]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from sim.fake_backend import FakeBackend
 
 from edged.graph.evaluate import Evaluation
 from edged.graph.model import Model
 from edged.runtime.device import Device
-from edged.runtime.entry import Entry, Source
+from edged.runtime.entry import Entry
 from edged.runtime.loading import Demand
 from edged.runtime.measurements import Measurements
 from edged.runtime.recovery import Recovery
 from edged.runtime.registry import Registry
 from edged.runtime.request import NEVER, Request
 from edged.runtime.session import ClientSession, Walk
+from edged.source import Source
 from edged_ipc.codes import Code
+from sim.fake_backend import FakeBackend
 
 
 class Bench:

@@ -7,13 +7,13 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from sim.fake_backend import FakeBackend
-from support.networks import chain
-from support.runtime_bench import Bench, ask, expected, got, put
 
 from edged.runtime import recovery
 from edged.runtime.device import DeviceState
 from edged_ipc.codes import Code
+from sim.fake_backend import FakeBackend
+from support.small_models import chain
+from support.runtime_bench import Bench, ask, expected, got, put
 
 Make = Callable[..., Bench]
 X = np.arange(8, dtype=np.int8)[None]
@@ -33,7 +33,7 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 def test_an_error_moves_the_work_and_retries_once(make_bench: Make) -> None:
-    bench, cpu, npu = _pair(make_bench)
+    bench, _cpu, npu = _pair(make_bench)
     model = chain()
     entry = bench.load("m", model)
     session = bench.open("m")
@@ -52,7 +52,7 @@ def test_an_error_moves_the_work_and_retries_once(make_bench: Make) -> None:
 
 def test_readmitted_after_a_probe(make_bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
-    bench, cpu, npu = _pair(make_bench)
+    bench, _cpu, npu = _pair(make_bench)
     model = chain()
     entry = bench.load("m", model)
     session = bench.open("m")
@@ -69,7 +69,7 @@ def test_readmitted_after_a_probe(make_bench: Make, monkeypatch: pytest.MonkeyPa
 
 def test_a_hang_is_taken_away(make_bench: Make) -> None:
     """The hung thread's late answer goes nowhere; its successor serves."""
-    bench, cpu, npu = _pair(make_bench, hang=0.2)
+    bench, _cpu, npu = _pair(make_bench, hang=0.2)
     model = chain()
     bench.load("m", model)
     session = bench.open("m")
@@ -89,7 +89,7 @@ def test_a_hang_is_taken_away(make_bench: Make) -> None:
 
 
 def test_everything_waiting_moves_too(make_bench: Make) -> None:
-    bench, cpu, npu = _pair(make_bench)
+    bench, _cpu, npu = _pair(make_bench)
     model = chain()
     bench.load("m", model)
     session = bench.open("m", 20)

@@ -6,19 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sim.fake_backend import FakeBackend
-from support.networks import chain
-from support.runtime_bench import Bench, ask, expected, got, put
 
 from edged.errors import ModelError
-from edged.runtime.entry import EntryState, Source
+from edged.runtime.entry import EntryState
 from edged.runtime.errors import (
     MemoryLimitError,
     ModelNotFoundError,
     ModelUnloadedError,
     SignatureChangedError,
 )
+from edged.source import Source
 from edged_ipc.codes import Code
+from sim.fake_backend import FakeBackend
+from support.small_models import chain
+from support.runtime_bench import Bench, ask, expected, got, put
 
 Make = Callable[..., Bench]
 X = np.arange(8, dtype=np.int8)[None]

@@ -7,12 +7,12 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from support.runtime_bench import Bench, ask, expected, got, put
-from sim.fake_backend import FakeBackend
-from support.networks import chain, mixed
 
 from edged.runtime.errors import BadSlotError, BusyError
 from edged_ipc.codes import Code
+from sim.fake_backend import FakeBackend
+from support.small_models import chain, mixed
+from support.runtime_bench import Bench, ask, expected, got, put
 
 Make = Callable[..., Bench]
 RNG = np.random.default_rng(3)
