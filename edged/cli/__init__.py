@@ -22,6 +22,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),
+    "run": ("run", "run"),
+    "load": ("remote", "load"),
+    "unload": ("remote", "unload"),
+    "swap": ("remote", "swap"),
+    "status": ("remote", "status"),
+    "ps": ("remote", "ps"),
+    "top": ("top", "top"),
+    "logs": ("remote", "logs"),
+    "reload": ("remote", "reload"),
 }
 
 

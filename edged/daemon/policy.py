@@ -1,4 +1,5 @@
-"""Who may do what: the rules of edged.toml applied to a peer's credentials, and its quotas. Pure.
+"""Who may do what: the rules of edged.toml applied to a peer's credentials. Pure; quotas are counted by the
+server.
 
 Without rules, anybody who can open the socket may infer, and root and the daemon's own user may do
 everything. With rules, the first that
@@ -8,7 +9,7 @@ matches counts, and who matches none may do nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from edged.config import PolicyConfig
@@ -20,12 +21,6 @@ class NotPermittedError(RequestError):
     """The policy does not allow it."""
 
     code = Code.NOT_PERMITTED
-
-
-class QuotaError(RequestError):
-    """A quota of the peer's uid is used up."""
-
-    code = Code.QUOTA_EXCEEDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,67 +37,42 @@ class Rule:
 
 Lookup = Callable[[str], int]
 
-EVERYTHING = PolicyConfig(load=True, control=True, sessions=1 << 20, bytes=1 << 40, in_flight=1 << 20)
+EVERYTHING = PolicyConfig(load=True, control=True, sessions=1 << 16, bytes=1 << 34, in_flight=1 << 16)
+NOTHING = PolicyConfig(models=(), infer=False)
 
 
-@dataclass(slots=True)
-class Usage:
-    """What one uid holds now."""
-
-    sessions: int = 0
-    bytes: int = 0
-    in_flight: int = 0
-
-
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules in order, and what each uid uses."""
+    """The rules in order. Root and `owner`, the daemon's own user, may do everything."""
 
     rules: tuple[Rule, ...]
     owner: int
-    usage: dict[int, Usage] = field(default_factory=dict)
 
     def rights(self, uid: int, gids: Sequence[int]) -> PolicyConfig:
-        """What this peer may do. Root and the daemon's own user may do everything."""
+        """What this peer may do."""
         if uid in (0, self.owner):
             return EVERYTHING
         groups = frozenset(gids)
         for rule in self.rules:
             if rule.matches(uid, groups):
                 return rule.config
-        return PolicyConfig() if not self.rules else PolicyConfig(models=(), infer=False)
+        return NOTHING if self.rules else PolicyConfig()
 
-    def use(self, uid: int) -> Usage:
-        return self.usage.setdefault(uid, Usage())
 
-    def open_session(self, uid: int, rights: PolicyConfig, model: str, nbytes: int) -> None:
-        """Counts a session with `nbytes` of slots, or says why not."""
-        if not rights.infer or not any(fnmatchcase(model, pattern) for pattern in rights.models):
-            raise NotPermittedError(
-                f"uid {uid} may not use model {model!r}", remedy="a [[policy]] of edged.toml has to allow it"
-            )
-        used = self.use(uid)
-        if used.sessions >= rights.sessions:
-            raise QuotaError(f"uid {uid} has {used.sessions} sessions open, its quota", remedy="close some")
-        self.take_bytes(uid, rights, nbytes)
-        used.sessions += 1
+def check_model(uid: int, rights: PolicyConfig, model: str) -> None:
+    """NotPermittedError unless these rights cover inference with `model`."""
+    if not rights.infer or not any(fnmatchcase(model, pattern) for pattern in rights.models):
+        raise NotPermittedError(
+            f"uid {uid} may not use model {model!r}", remedy="a [[policy]] of edged.toml has to allow it"
+        )
 
-    def take_bytes(self, uid: int, rights: PolicyConfig, nbytes: int) -> None:
-        """Counts shared memory of a uid."""
-        used = self.use(uid)
-        if used.bytes + nbytes > rights.bytes:
-            raise QuotaError(
-                f"uid {uid} would hold {used.bytes + nbytes} bytes of slots, its quota is {rights.bytes}",
-                remedy="use fewer slots",
-            )
-        used.bytes += nbytes
 
-    def close_session(self, uid: int, nbytes: int) -> None:
-        used = self.use(uid)
-        used.sessions -= 1
-        used.bytes -= nbytes
-        if not (used.sessions or used.bytes or used.in_flight):
-            del self.usage[uid]
+def check_right(uid: int, rights: PolicyConfig, right: str, what: str) -> None:
+    """NotPermittedError unless these rights cover `right` (infer, load or control)."""
+    if not getattr(rights, right):
+        raise NotPermittedError(
+            f"uid {uid} may not {what}", remedy=f"a [[policy]] of edged.toml has to say {right} = true"
+        )
 
 
 def compile_rules(config: Sequence[PolicyConfig], user: Lookup, group: Lookup, owner: int) -> Policy:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -101,12 +102,31 @@ class House:
             **changes,
         )
 
-    def load(self, name: str, source: Source, **changes: Any) -> Entry:
-        """Loads a model on this house's devices."""
+    def load(
+        self,
+        name: str,
+        source: Source,
+        *,
+        keep: bool = False,
+        priority: int = 16,
+        batch_wait: float = 0.0,
+        **changes: Any,
+    ) -> Entry:
+        """Loads a model on this house's devices; `changes` are fields of Demand."""
         if not self.devices:
             reasons = "; ".join(f"{n}: {r}" for n, r in self.closed.items()) or "no plugin registered one"
             raise ConfigError(f"no device is open ({reasons})")
-        return self.registry.load(name, source, self.demand(**changes))
+        demand = self.demand(**changes)
+        return self.registry.load(name, source, demand, keep=keep, priority=priority, batch_wait=batch_wait)
+
+    def stuck(self, seconds: float) -> str:
+        """The device that has been on one step for longer than `seconds`; "" when none is."""
+        now = monotonic()
+        for device in self.devices:
+            running = device.running
+            if running is not None and now - running[2] > seconds:
+                return device.name
+        return ""
 
     def close(self) -> None:
         """Ends devices, then models."""

@@ -86,6 +86,12 @@ class ClientSession:
         self.bindings.extend([None] * len(slots))
         self.busy.extend(bytes(len(slots)))
 
+    def drop_slots(self) -> None:
+        """Lets the slots' memory go; nothing of the session is under way."""
+        self.bindings.clear()
+        self.slots.clear()
+        self.busy.clear()
+
     def binding(self, slot: int, loaded: Loaded) -> Binding:
         """The slot cut up for `loaded`, anew when a swap or a lost device made another one."""
         found = self.bindings[slot]

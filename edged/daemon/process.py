@@ -1,0 +1,211 @@
+"""The daemon process: builds the rooms, listens, tells systemd, and ends in order.
+
+SIGTERM drains, SIGHUP reads the configuration again, the watchdog is fed only while every device's thread
+comes round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import logging
+import os
+import pwd
+import signal
+import socket
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from edged_ipc.server import Server
+
+from edged import config as configuration
+from edged import journal, notify
+from edged.config import Config, Paths
+from edged.daemon.control import Control
+from edged.daemon.policy import Policy, compile_rules
+from edged.daemon.service import HouseService
+from edged.errors import EdgedError
+from edged.runtime.house import House
+from edged.runtime.registry import total_in_flight
+from edged.source import file_source
+from edged_ipc.messages import Limits
+
+log = logging.getLogger("edged")
+HOUSEKEEPING = 5.0
+STUCK = 10.0
+
+
+class _Lines(logging.Handler):
+    """Keeps the latest log lines for `edged logs`."""
+
+    def __init__(self, lines: deque[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        self.lines.append(f"{stamp} {record.levelname.lower()} {record.getMessage()}")
+
+
+class Daemon:
+    """One running daemon. `run` returns when it has been told to stop and has drained."""
+
+    def __init__(self, config: Config, config_path: str | None) -> None:
+        self.config, self.config_path = config, config_path
+        self.paths: Paths = configuration.paths(config)
+        self.lines: deque[str] = deque(maxlen=1000)
+        self.notifier = notify.from_environment()
+        self.sockets = notify.listen_fds()
+        journal.set_up(config.daemon.log_level)
+        log.addHandler(_Lines(self.lines))
+        self.work = ThreadPoolExecutor(2, "edged:work")
+        self.house = House(config, state=self.paths.state, cache=str(self.paths.cache), log=log.info)
+        self.stop = asyncio.Event()
+        self.control = Control(self.house, self.lines, time.time(), self._reload_soon, self._clients)
+        self.service = HouseService(
+            self.house, self.control, self._policy(config), _limits(config), self.work
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _policy(self, config: Config) -> Policy:
+        return compile_rules(
+            config.policy,
+            lambda name: pwd.getpwnam(name).pw_uid,
+            lambda name: grp.getgrnam(name).gr_gid,
+            os.geteuid(),
+        )
+
+    def _clients(self) -> list[dict[str, object]]:
+        return self.service.clients()
+
+    async def run(self) -> None:
+        """Loads the configured models, serves, and drains when told to stop."""
+        self._loop = loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        server = Server(self.service)
+        try:
+            await self._listen(server)
+            await loop.run_in_executor(self.work, self._load_configured)
+            self.notifier.ready(self._status())
+            log.info("ready on %s", self.paths.socket)
+            keeper = asyncio.create_task(self._keep())
+            await self.stop.wait()
+            keeper.cancel()
+            await self._drain(server)
+        finally:
+            await server.close()
+            await loop.run_in_executor(None, self.house.close)
+            self.work.shutdown()
+
+    async def _listen(self, server: Server) -> None:
+        for name, path, mode in (
+            ("apps", self.paths.socket, 0o666),
+            ("control", self.paths.control_socket, 0o660),
+        ):
+            given = next((fd for key, fd in self.sockets.items() if name in key), None)
+            if given is not None:
+                await server.listen(socket.socket(fileno=given), name)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            await server.listen(path, name, mode=mode)
+            if name == "control":
+                _give_to_group(path, "edged")
+
+    def _load_configured(self) -> None:
+        for model in self.config.model:
+            if model.name in self.house.registry.entries:
+                continue
+            try:
+                self.house.load(
+                    model.name,
+                    file_source(Path(model.path)),
+                    keep=model.keep,
+                    priority=model.priority,
+                    batch_wait=model.batch_wait_us / 1e6,
+                    pin=model.pin,
+                    require=model.require,
+                    batch=model.batch,
+                )
+            except EdgedError as error:
+                log.error("model %s is not loaded: %s", model.name, error, extra={"model": model.name})
+
+    def _reload_soon(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.reload)
+
+    def reload(self) -> None:
+        """Reads the configuration again: policy, limits and models change; devices and sockets need a
+        restart."""
+        self.notifier.reloading(time.monotonic_ns() // 1000)
+        try:
+            config = configuration.load(self.config_path)
+            policy = self._policy(config)
+        except EdgedError as error:
+            log.error("the configuration stays as it was: %s", error)
+            self.notifier.ready(self._status())
+            return
+        if (config.daemon, config.cpu, config.npu, config.mcu) != (
+            self.config.daemon, self.config.cpu, self.config.npu, self.config.mcu,
+        ):  # fmt: skip
+            log.warning("sockets and devices change only with a restart")
+        self.config = config
+        self.service.policy, self.service.limits = policy, _limits(config)
+        self.house.registry.memory_bytes = config.limits.memory_bytes
+        self.work.submit(self._load_configured)
+        log.info("configuration read again")
+        self.notifier.ready(self._status())
+
+    def _status(self) -> str:
+        up = ", ".join(d.name for d in self.house.devices if d.up) or "none"
+        return f"{len(self.house.registry.entries)} models, devices up: {up}"
+
+    async def _keep(self) -> None:
+        """Feeds the watchdog while every device comes round, and saves measured costs now and then."""
+        interval = min(self.notifier.watchdog_seconds / 3 or HOUSEKEEPING, HOUSEKEEPING)
+        saved = time.monotonic()
+        while True:
+            await asyncio.sleep(interval)
+            stuck = self.house.stuck(self.config.limits.run_seconds + STUCK)
+            if stuck:
+                log.error("device %s does not come back; the watchdog is not fed", stuck)
+            else:
+                self.notifier.alive()
+                self.notifier.status(self._status())
+            if time.monotonic() - saved > 60:
+                saved = time.monotonic()
+                self.work.submit(self._save)
+
+    def _save(self) -> None:
+        try:
+            self.house.registry.record_measurements()
+        except OSError as error:
+            log.warning("measured costs could not be saved: %s", error)
+
+    async def _drain(self, server: Server) -> None:
+        self.notifier.stopping()
+        log.info("stopping: no new requests, those in flight end")
+        await server.stop_accepting()
+        end = time.monotonic() + self.config.daemon.drain_seconds
+        entries = list(self.house.registry.entries.values())
+        while total_in_flight(entries) and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        left = total_in_flight(entries)
+        if left:
+            log.warning("%d requests did not end within %.0f s", left, self.config.daemon.drain_seconds)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(connections=config.limits.connections, inline_bytes=config.limits.message_bytes)
+
+
+def _give_to_group(path: Path, group: str) -> None:
+    """The control socket belongs to the group `edged` where there is one; without it, only its owner may use
+    it."""
+    try:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except (KeyError, PermissionError):
+        os.chmod(path, 0o600)
