@@ -17,9 +17,14 @@ FAMILIES: tuple[str, ...] = (
     "conv",
     "transpose_conv",
     "fully_connected",
+    "matmul",
     "pool",
     "unary",
     "activations",
+    "arithmetic",
+    "binary",
+    "compare",
+    "logical",
 )
 
 

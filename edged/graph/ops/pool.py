@@ -1,9 +1,13 @@
-"""AVERAGE_POOL_2D, MAX_POOL_2D, L2_POOL_2D: float32, uint8, int8, int16. The average counts real elements
-only."""
+"""AVERAGE_POOL_2D, MAX_POOL_2D, L2_POOL_2D: float32; the first two uint8, int8 and int16 as well.
+
+The average counts real elements only; in integers it rounds halves away from zero. The output has the input's
+quantisation, as the format demands.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -27,21 +31,32 @@ def infer_pool(node: Node, shapes: Shapes, _value: Value) -> Shapes:
 
 
 def _counts(high: Axis, wide: Axis) -> Array:
-    """Real elements in each window: (out_h, out_w, 1)."""
+    """Real elements in each window: (out_h, out_w, 1), at least 1."""
 
     def along(axis: Axis) -> Array:
         start = np.arange(axis.out) * axis.stride - axis.before
         return np.minimum(start + axis.kernel, axis.size) - np.maximum(start, 0)
 
-    return (along(high)[:, None] * along(wide)[None, :])[..., None]
+    counts: Array = np.maximum(along(high)[:, None] * along(wide)[None, :], 1)[..., None]
+    return counts
+
+
+def _sums(x: Array, high: Axis, wide: Axis) -> Array:
+    """Sums over each window, one tap at a time: much faster than a reduction over two strided axes."""
+    view = patches(padded(x, high, wide), high, wide)
+    total = np.zeros((len(x), high.out, wide.out, x.shape[3]), x.dtype)
+    for row in range(high.kernel):
+        for col in range(wide.kernel):
+            total += view[:, :, :, row, col]
+    return total
 
 
 def _clamped(node: Node, values: Array, dtype: np.dtype[np.generic]) -> Array:
-    """Fused activation in the stored domain; the output has the input's quantisation."""
+    """Fused activation in the stored domain."""
     result = node.outputs[0]
     activation = attr(node, "fused_activation_function", "NONE")
     if not quantised(result):
-        return fp.activate(values, activation).astype(dtype)
+        return fp.activate(values.astype(dtype), activation)
     assert result.quantization is not None
     low, high = fp.activation_range(
         activation, result.quantization.scale, result.quantization.zero_point, str(dtype)
@@ -50,38 +65,45 @@ def _clamped(node: Node, values: Array, dtype: np.dtype[np.generic]) -> Array:
 
 
 def max_pool_2d(node: Node, arrays: Arrays) -> Sequence[Array]:
+    """The greatest element of each window; padding never wins."""
     x = arrays[0]
     assert x is not None
     high, wide = _window(node, x.shape)
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    view = patches(np.ascontiguousarray(padded(x, high, wide, lowest)), high, wide)
-    return [_clamped(node, view.max(axis=(3, 4)), x.dtype)]
+    view = patches(padded(x, high, wide, lowest), high, wide)
+    best = view[:, :, :, 0, 0]
+    for row in range(high.kernel):
+        for col in range(wide.kernel):
+            best = np.maximum(best, view[:, :, :, row, col])
+    return [_clamped(node, best, x.dtype)]
 
 
 def average_pool_2d(node: Node, arrays: Arrays) -> Sequence[Array]:
-    """Integers: the sum over the count, halves away from zero (uint8: upwards), as TFLite's pooling
-    kernels."""
+    """The mean of each window's real elements."""
     x = arrays[0]
     assert x is not None
     high, wide = _window(node, x.shape)
-    kind = np.float64 if x.dtype.kind == "f" else np.int64
-    view = patches(np.ascontiguousarray(padded(x.astype(kind), high, wide)), high, wide)
-    total, count = view.sum(axis=(3, 4)), _counts(high, wide)
-    if kind is np.float64:
-        return [_clamped(node, total / count, x.dtype)]
-    half = count // 2
-    away = np.where(total > 0, total + half, total - half)
-    quotient = np.abs(away) // count
-    return [_clamped(node, np.where(away < 0, -quotient, quotient), x.dtype)]
+    count = _counts(high, wide)
+    if x.dtype.kind == "f":
+        return [_clamped(node, _sums(x.astype(np.float64), high, wide) / count, x.dtype)]
+    total = _sums(x.astype(np.int64), high, wide)
+    quotient = (np.abs(total) + count // 2) // count
+    return [_clamped(node, np.where(total < 0, -quotient, quotient), x.dtype)]
 
 
 def l2_pool_2d(node: Node, arrays: Arrays) -> Sequence[Array]:
-    """Square root of the mean of squares over real elements."""
+    """Square root of the mean of the squares of each window's real elements."""
     x = arrays[0]
     assert x is not None
     high, wide = _window(node, x.shape)
-    view = patches(np.ascontiguousarray(padded(x.astype(np.float64) ** 2, high, wide)), high, wide)
-    return [_clamped(node, np.sqrt(view.sum(axis=(3, 4)) / _counts(high, wide)), x.dtype)]
+    squares = _sums(x.astype(np.float64) ** 2, high, wide)
+    return [_clamped(node, np.sqrt(squares / _counts(high, wide)), x.dtype)]
+
+
+def _macs(node: Node, _ins: Shapes, outs: Shapes) -> int:
+    result = outs[0]
+    assert result is not None
+    return prod(result) * int(attr(node, "filter_height", 0)) * int(attr(node, "filter_width", 0))
 
 
 _ATTRS = {
@@ -94,7 +116,7 @@ _ATTRS = {
 }
 
 OPS: tuple[OpSpec, ...] = (
-    OpSpec("average_pool_2d", infer_pool, average_pool_2d, _ATTRS),
+    OpSpec("average_pool_2d", infer_pool, average_pool_2d, _ATTRS, macs=_macs),
     OpSpec("max_pool_2d", infer_pool, max_pool_2d, _ATTRS),
-    OpSpec("l2_pool_2d", infer_pool, l2_pool_2d, _ATTRS),
+    OpSpec("l2_pool_2d", infer_pool, l2_pool_2d, _ATTRS, macs=_macs),
 )

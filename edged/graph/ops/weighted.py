@@ -69,15 +69,19 @@ def requantise(node: Node, accumulator: Array, channels: int) -> Array:
 
     int16 activations use the 64-bit multiplier, unless their bias is int32.
     """
-    result = node.outputs[0]
-    assert result.quantization is not None
     multipliers, shifts = fp.quantize_multipliers(effective_scales(node, channels))
     if node.input(0).dtype is DType.INT16 and wide_bias(node):
         scaled = fp.multiply_by_quantized_multiplier_64(accumulator, multipliers, shifts)
     else:
         scaled = fp.multiply_by_quantized_multiplier(accumulator, multipliers, shifts)
-    activation = attr(node, "fused_activation_function", "NONE")
-    zero = result.quantization.zero_point
+    return clamped(node, scaled)
+
+
+def clamped(node: Node, scaled: Array) -> Array:
+    """Integers without a zero point -> the node's output dtype, with its zero point and fused activation."""
+    result = node.outputs[0]
+    assert result.quantization is not None
+    activation, zero = attr(node, "fused_activation_function", "NONE"), result.quantization.zero_point
     low, high = fp.activation_range(activation, result.quantization.scale, zero, str(result.dtype))
     stored: Array = np.clip(scaled + zero, low, high).astype(str(result.dtype))
     return stored
@@ -102,7 +106,9 @@ def effective_scales(node: Node, channels: int) -> Array:
 
 
 def wide_bias(node: Node) -> bool:
-    """True when the accumulator is 64 bits wide: int16 activations whose bias is not int32."""
+    """True for a 64-bit accumulator: int16 activations with int16 weights or a bias that is not int32."""
+    if node.input(1).dtype is DType.INT16:
+        return True
     bias = node.optional(2)
     if bias is None:
         return str(attr(node, "quantized_bias_type", "")) != "INT32"
