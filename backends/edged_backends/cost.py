@@ -70,3 +70,14 @@ def _macs_per_us(node: Node, row: Rate) -> float:
 def graph_us(graph: Graph, kernels: Catalogue) -> float:
     """Estimated microseconds of all nodes, one after the other, on one thread."""
     return sum(node_us(node, kernels) for node in graph.nodes)
+
+
+def step_ns(op: str, work: int, kernels: Catalogue) -> float:
+    """Rough nanoseconds of one kernel step on one thread; decides only whether to divide it among threads."""
+    row = rate(kernels)
+    family, _, dtype = op.partition("_")
+    if family not in ("conv", "fc", "dw"):
+        return work * 1000 / BYTES_PER_US
+    quantised = dtype.startswith(("s8", "hybrid"))
+    per_us = (row.dw_s8, row.dw_f32) if family == "dw" else (row.s8, row.f32)
+    return work * 1000 / per_us[0 if quantised else 1]

@@ -19,19 +19,13 @@ from edged.graph.arena import ALIGN
 from edged.graph.arrays import Array
 from edged_backends import _kernels
 from edged_backends.catalogue import Catalogue
+from edged_backends.cost import step_ns
 from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, Program, PythonStep
 
 _STEP = struct.Struct("=8I")
 _OPERAND = struct.Struct("=IIQQ")
 _NOWHERE = _OPERAND.pack(Space.NONE, 0, 0, 0)
-
-NS_PER_UNIT_OF_WORK: Mapping[str, float] = {
-    "conv_s8": 1 / 150, "conv_f32": 1 / 50, "fc_s8": 1 / 30, "fc_f32": 1 / 10,
-    "dw_s8": 1 / 60, "dw_f32": 1 / 20,
-}  # fmt: skip
-"""Rough time of one multiply-accumulate on one thread, by op; of one byte moved for all others (1/8).
-Decides only which steps are worth dividing among threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,7 @@ def pack(program: Program, kernels: Catalogue) -> Packed:
         params += _params(step, kernels)
         for ref in step.operands:
             operands += _operand(ref, program.offsets)
-        ns = min(int(step.work * NS_PER_UNIT_OF_WORK.get(step.kernel.op, 1 / 8)), 0xFFFFFFFF)
+        ns = min(int(step_ns(step.kernel.op, step.work, kernels)), 0xFFFFFFFF)
         steps += _STEP.pack(step.kernel.index, at, first, len(step.operands), step.units, step.scratch, ns, 0)
     blocks = tuple(share(block) for block in program.constants)
     program.constants = blocks

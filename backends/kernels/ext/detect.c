@@ -12,8 +12,16 @@ static uint64_t enabled_states(void) {
     return (uint64_t)high << 32 | low;
 }
 
-/* Linux gives a process the AMX tile registers only when it asks. */
+/* Linux gives a process the AMX tile registers only when it asks; they make every signal frame 8 KiB larger, so we ask only when some
+ * kernel would use them. */
 static int tiles_permitted(void) {
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; i < edged_kernel_count; i++) {
+        wanted |= edged_kernels[i].arch;
+    }
+    if (!(wanted & ARCH_AMX)) {
+        return 0;
+    }
     enum { ARCH_REQUEST_PERMISSION = 0x1023, STATE_TILE_DATA = 18 };
     return syscall(SYS_arch_prctl, ARCH_REQUEST_PERMISSION, STATE_TILE_DATA) == 0;
 }
