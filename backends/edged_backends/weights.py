@@ -61,6 +61,11 @@ def fold_bias(plain: Array, bias: Array | None, row: KernelRow, input_zero: int,
     return pad(whole.astype(np.uint64).astype(np.uint32).view(np.int32).reshape(channels), row)
 
 
+def sums(plain: Array) -> Ints:
+    """The sum of each channel's weights."""
+    return plain.astype(np.int64).sum(axis=1).astype(np.int32)
+
+
 def pad(per_channel: Array, row: KernelRow) -> Array:
     """A per-channel array with zeros up to a multiple of NR."""
     out = np.zeros(up(per_channel.size, row.nr), per_channel.dtype)

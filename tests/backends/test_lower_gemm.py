@@ -157,6 +157,7 @@ KINDS = {
     "f32": (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32),
     "s8": (DType.INT8, DType.INT8, DType.INT32),
     "u8": (DType.UINT8, DType.UINT8, DType.INT32),
+    "hybrid": (DType.FLOAT32, DType.INT8, DType.FLOAT32),
 }
 BUILDERS = {"conv": conv, "dense": dense}
 

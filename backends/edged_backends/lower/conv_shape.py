@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edged.graph.model import Node
+from edged.graph.model import DType, Node
 from edged.graph.ops.spec import attr
 from edged_backends.catalogue import KernelRow
 from edged_backends.weights import up
@@ -91,7 +91,10 @@ class ConvShape:
 
 
 def conv_shape(node: Node, in_c: int, group: int = 0) -> ConvShape:
-    """The geometry of group `group` of a CONV_2D node whose filters have `in_c` input channels."""
+    """The geometry of group `group` of a CONV_2D node whose filters have `in_c` input channels.
+
+    A hybrid node keeps its images apart: each is quantised by itself.
+    """
     batch, in_h, in_w, channels = node.input(0).shape
     filters, kernel_h, kernel_w, _ = node.input(1).shape
     _, out_h, out_w, _ = node.outputs[0].shape
@@ -103,7 +106,8 @@ def conv_shape(node: Node, in_c: int, group: int = 0) -> ConvShape:
         batch, in_h, in_w, in_c, channels, group * in_c, out_h, out_w, own, filters, group * own,
         kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left,
     )  # fmt: skip
-    return flatten(shape) if shape.pointwise else shape
+    hybrid = node.input(0).dtype is DType.FLOAT32 and node.input(1).dtype is not DType.FLOAT32
+    return flatten(shape) if shape.pointwise and not hybrid else shape
 
 
 def padding(
