@@ -1,7 +1,8 @@
 """EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL: two tensors -> bool.
 
-Quantised int8, uint8 and int16 are compared after both are brought, with 8 guard bits, to a common real
-scale.
+Quantised int8 and uint8 are compared after both are brought, with 8 guard bits, to a common real scale;
+int16 only for EQUAL and NOT_EQUAL, since LiteRT compares stored int16 values for order. (TFLite Micro takes int16
+for GREATER alone, and scales by numbers that it never set.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edged.graph.ops.broadcast import infer_broadcast, operands, rescaled, scale
 from edged.graph.ops.spec import Array, Arrays, OpSpec, Reference, quantised
 
 _LEFT_SHIFT = 8
-_SCALED_INT16 = frozenset({"equal", "not_equal", "greater"})
+_SCALED_INT16 = frozenset({"equal", "not_equal"})
 
 
 def _scaled(node: Node, index: int, x: Array) -> Array:
