@@ -40,6 +40,8 @@ class NotConnectedError(IpcError):
 class MemoryRefusedError(IpcError):
     """A file descriptor is not memory that a client may share: says why."""
 
+    code = Code.BAD_SLOT
+
 
 class RequestError(IpcError):
     """The daemon refused a request, or did not finish it. `code` is the wire code (an int where it is new to

@@ -1,4 +1,4 @@
-"""Where tensors lie in a slot: inputs, then outputs, each at a multiple of 64 bytes. Both sides compute it."""
+"""Where tensors lie in a slot: inputs, then outputs, each at a multiple of 64 bytes. Both sides use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the daemon implements to be served by `edged_ipc.server`: a Protocol class, what goes in and out of it.
+"""What the daemon implements to be served by `edged_ipc.server`: a Protocol class, and what goes in and out.
 
 Threads: everything is called on the server's own thread and must not block, but for the two coroutines, which
 run on the asyncio loop that the server was given. Whatever a method raises becomes the client's error:

@@ -1,0 +1,227 @@
+"""Invariant: what the peer sends, cut anywhere, comes out as the same messages, then one RemoteProtocolError.
+
+One conversation, seen from either end, without I/O: bytes of the peer go in by `receive_data`, messages come
+out of `next_event`, and `send` turns a message of ours into bytes. It knows who may say what when
+(TRANSITIONS), that every request gets exactly one answer (ANSWERS), and how large a frame may be. It neither
+reads a socket nor knows what a session is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+
+from edged_ipc import messages as m
+from edged_ipc.errors import LocalProtocolError, RemoteProtocolError
+from edged_ipc.messages import ANSWERS, FROM_CLIENT, Message
+from edged_ipc.wire import BY_TYPE, HEADER, HEADER_BYTES, MAGIC, REPLY_BYTES, Buffer, Form, encode
+
+PARKED_FDS = 2
+"""File descriptors that may wait for their Attach frame; each travels with its own, so more is a flood."""
+
+
+class Role(Enum):
+    """Which end this is."""
+
+    CLIENT = "client"
+    DAEMON = "daemon"
+
+
+class State(Enum):
+    """Of the conversation: both ends go through the same states."""
+
+    START = "start"
+    GREETING = "greeting"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+TRANSITIONS: dict[State, dict[type[Message], State]] = {
+    State.START: {m.Hello: State.GREETING, m.Goodbye: State.CLOSED},
+    State.GREETING: {m.Welcome: State.OPEN, m.Goodbye: State.CLOSED},
+    State.OPEN: {
+        **{kind: State.OPEN for kind in BY_TYPE if kind not in (m.Hello, m.Welcome)},
+        m.Goodbye: State.CLOSED,
+    },
+    State.CLOSED: {},
+}
+"""What may be said in a state, and the state after it. Who says it follows from FROM_CLIENT."""
+
+
+def speaker(kind: type[Message]) -> Role:
+    """Who sends messages of this kind."""
+    return Role.CLIENT if kind in FROM_CLIENT else Role.DAEMON
+
+
+def _forms(listener: Role, state: State) -> dict[int, Form]:
+    """Kind byte -> form, for what `listener` may hear in `state`."""
+    heard = (kind for kind in TRANSITIONS[state] if speaker(kind) is not listener)
+    return {BY_TYPE[kind].kind: BY_TYPE[kind] for kind in heard}
+
+
+_Error = type[LocalProtocolError | RemoteProtocolError]
+_HEARD = {(role, state): _forms(role, state) for role in Role for state in State}
+_KINDS = {form.kind: form.type.__name__ for form in BY_TYPE.values()}
+_ANSWER_KINDS = frozenset(kind for kinds in ANSWERS.values() for kind in kinds)
+
+
+class Connection:
+    """One end. `control_bytes` and `inline_bytes` bound the frames taken from the peer.
+
+    `send` may be called from several threads at once for answers to different requests; everything else
+    belongs to one thread.
+    """
+
+    def __init__(
+        self, role: Role, *, control_bytes: int = REPLY_BYTES, inline_bytes: int = REPLY_BYTES
+    ) -> None:
+        self.role = role
+        self.state = State.START
+        self.limits = {"control": control_bytes, "inline": inline_bytes}
+        self.outstanding: dict[int, type[Message]] = {}
+        self._buffer = bytearray()
+        self._at = 0
+        self._fds: deque[int | None] = deque()
+        self._heard = _HEARD[role, State.START]
+        self._broken: RemoteProtocolError | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Bytes missing of a frame that has begun; 0 when none has."""
+        have = len(self._buffer) - self._at
+        if have < HEADER_BYTES:
+            return 0
+        length: int = HEADER.unpack_from(self._buffer, self._at)[3]
+        return max(HEADER_BYTES + length - have, 0)
+
+    def receive_data(self, data: Buffer, fds: Sequence[int | None] = ()) -> None:
+        """Bytes from the peer, and the file descriptors that came with them; None for one that was lost on
+        the way."""
+        if self.state is not State.CLOSED:
+            self._buffer += data
+        if fds:
+            self._fds.extend(fds)
+
+    def next_event(self) -> Message | None:
+        """The next whole message of the peer; None until more bytes come. RemoteProtocolError when it broke
+        the protocol: then, and ever after."""
+        buffer, at = self._buffer, self._at
+        have = len(buffer) - at
+        if have < HEADER_BYTES:
+            self._settle()
+            return None
+        if self._broken is not None:
+            raise self._broken
+        kind, flags, magic, length = HEADER.unpack_from(buffer, at)
+        form = self._heard.get(kind)
+        if form is None or flags or magic != MAGIC:
+            raise self._break(self._misfit(kind, flags, magic))
+        most = form.most
+        if length < form.least or length > (self.limits[form.limit] if most is None else most):
+            raise self._break(f"a {form.type.__name__} frame of {length} bytes")
+        if have < HEADER_BYTES + length:
+            self._settle()
+            return None
+        self._at = at = at + HEADER_BYTES
+        self._at += length
+        try:
+            message = form.decode(buffer, at, length)
+            return self._hear(form.type, message)
+        except RemoteProtocolError as error:
+            raise self._break(error.message) from None
+
+    def send(self, message: Message) -> bytes:
+        """The bytes of a message of ours. LocalProtocolError when it may not be said now."""
+        kind = type(message)
+        after = TRANSITIONS[self.state].get(kind)
+        if after is None or (kind in FROM_CLIENT) is not (self.role is Role.CLIENT):
+            raise LocalProtocolError(
+                f"{kind.__name__} may not be sent by the {self.role.value} in state {self.state.value}"
+            )
+        data = encode(message)
+        if kind in ANSWERS:
+            self._ask(kind, message.request, LocalProtocolError)  # type: ignore[attr-defined]
+        elif kind in _ANSWER_KINDS:
+            self._answer(kind, message.request, LocalProtocolError)  # type: ignore[attr-defined]
+        elif kind is m.Event:
+            self._announce(message.request, LocalProtocolError)  # type: ignore[attr-defined]
+        if after is not self.state:
+            self._enter(after)
+        return data
+
+    def parked_fds(self) -> list[int]:
+        """File descriptors that no frame has claimed, given up: whoever holds the socket closes them."""
+        fds = [fd for fd in self._fds if fd is not None]
+        self._fds.clear()
+        return fds
+
+    def _hear(self, kind: type[Message], message: Message) -> Message:
+        """The rules of a conversation, for a message of the peer."""
+        if kind in ANSWERS:
+            self._ask(kind, message.request, RemoteProtocolError)  # type: ignore[attr-defined]
+            if kind is m.Attach:
+                message = self._claim(message)
+        elif kind in _ANSWER_KINDS:
+            self._answer(kind, message.request, RemoteProtocolError)  # type: ignore[attr-defined]
+        elif kind is m.Event:
+            self._announce(message.request, RemoteProtocolError)  # type: ignore[attr-defined]
+        after = TRANSITIONS[self.state][kind]
+        if after is not self.state:
+            self._enter(after)
+        return message
+
+    def _ask(self, kind: type[Message], request: int, error: _Error) -> None:
+        if request <= 0 or request in self.outstanding:
+            raise error(
+                f"{kind.__name__}: request id {request} is {'in use' if request > 0 else 'not allowed'}"
+            )
+        self.outstanding[request] = kind
+
+    def _answer(self, kind: type[Message], request: int, error: _Error) -> None:
+        asked = self.outstanding.pop(request, None)
+        if asked is None or kind not in ANSWERS[asked]:
+            what = f"which is {asked.__name__}" if asked else "which is not open"
+            raise error(f"{kind.__name__} for request {request}, {what}")
+
+    def _announce(self, request: int, error: _Error) -> None:
+        if request and request not in self.outstanding:
+            raise error(f"Event for request {request}, which is not open")
+
+    def _claim(self, message: Message) -> Message:
+        """An Attach with the file descriptor that came with it."""
+        assert isinstance(message, m.Attach)
+        fd = self._fds.popleft() if self._fds else None
+        return m.Attach(message.request, message.session, message.slots, message.nbytes, fd)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._heard = _HEARD[self.role, state]
+        if state is State.CLOSED:
+            self._buffer.clear()
+            self._at = 0
+
+    def _settle(self) -> None:
+        """All whole frames are taken: forgets their bytes, and looks for a flood of file descriptors."""
+        if self._at:
+            del self._buffer[: self._at]
+            self._at = 0
+        if self._broken is not None:
+            raise self._broken
+        if len(self._fds) > PARKED_FDS:
+            raise self._break(f"{len(self._fds)} file descriptors that no Attach speaks of")
+
+    def _break(self, text: str) -> RemoteProtocolError:
+        self._broken = RemoteProtocolError(
+            f"the {'client' if self.role is Role.DAEMON else 'daemon'} sent {text}"
+        )
+        return self._broken
+
+    def _misfit(self, kind: int, flags: int, magic: int) -> str:
+        if magic != MAGIC:
+            return f"bytes that are no frame (mark {magic:#06x}, expected {MAGIC:#06x})"
+        if flags:
+            return f"unknown flags {flags:#04x}"
+        if kind not in _KINDS:
+            return f"a frame of unknown kind {kind}"
+        return f"{_KINDS[kind]}, which it may not send in state {self.state.value}"
