@@ -68,6 +68,10 @@ class Subgraph:
     key: str = ""
 
 
+def silent(_text: str) -> None:
+    """A log that nobody reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class PrepareContext:
     """What prepare() may use. `cache_dir` is private to the backend ("" = none); `max_arena_bytes` 0 means no
@@ -77,7 +81,7 @@ class PrepareContext:
     max_arena_bytes: int = 0
     cache_dir: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
-    log: Callable[[str], None] = lambda _text: None
+    log: Callable[[str], None] = silent
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,7 +29,7 @@ def opened(config: Config, backends: Sequence[str] | None) -> Iterator[House]:
         house.close()
 
 
-def load_file(house: House, path: Path, **changes: object) -> Entry:
+def load_file(house: House, path: Path, **changes: Any) -> Entry:
     """The model of a file, loaded under its own name."""
     return house.load(path.stem, Source(str(path), lambda: read_model(path, optimised=False)), **changes)
 

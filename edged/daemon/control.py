@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Control:
     """The commands, over one house. `started` is the wall clock at start; `lines` the latest log lines."""
 
     house: House
-    lines: list[str]
+    lines: Collection[str]
     started: float
     reload: Callable[[], None]
     clients: Callable[[], list[dict[str, Any]]]
@@ -74,7 +74,7 @@ class Control:
         return {"clients": self.clients()}
 
     def logs(self, body: Body) -> Any:
-        return {"lines": self.lines[-int(body.get("count", 100)) :]}
+        return {"lines": list(self.lines)[-int(body.get("count", 100)) :]}
 
     def reload_config(self, _body: Body) -> Any:
         self.reload()

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -51,13 +53,23 @@ class IsolationCounters:
     kills: int = 0
 
 
+@cache
+def _spawner() -> ThreadPoolExecutor:
+    """The one thread that starts children: they ask to die with their parent, which for Linux is the thread."""
+    return ThreadPoolExecutor(1, "edged:spawn")
+
+
+def _spawn(command: list[str], fd: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)
+
+
 class Process:
     """One child: its socket, and the messages in turn. Not restarted; IsolatedBackend makes another."""
 
     def __init__(self, name: str, config: Config) -> None:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "edged.runtime.child", str(theirs.fileno()), name]
-        self.child = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self.child = _spawner().submit(_spawn, command, theirs.fileno()).result()
         theirs.close()
         self.sock = ours
         self.turn = threading.Lock()

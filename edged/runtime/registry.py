@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 
 from edged.errors import EdgedError, ModelError
@@ -205,19 +206,21 @@ class Registry:
         self._discard(entry, entry.replace(made))
 
     def place_again(self, entry: Entry) -> None:
-        """The same version on the devices that are up now. EdgedError when they cannot run it."""
+        """The same version on the devices that are up now. EdgedError when they cannot run it.
+
+        A pin to, or a required share of, a device that is down waits until it is back.
+        """
         with self.changing:
             if entry.current is None:
                 return
-            made = loading.load(
-                entry.name,
-                entry.version,
-                entry.source.label,
-                entry.source.read(),
-                self.up(),
+            down = {d.name for d in self.devices if not d.up}
+            demand = replace(
                 entry.demand,
-                self.measured,
+                pin={k: d for k, d in entry.demand.pin.items() if d not in down},
+                require={d: share for d, share in entry.demand.require.items() if d not in down},
             )
+            label, model = entry.source.label, entry.source.read()
+            made = loading.load(entry.name, entry.version, label, model, self.up(), demand, self.measured)
             self._serve(entry, made)
 
     def resident_bytes(self) -> int:

@@ -1,0 +1,99 @@
+"""A backend in a child process: the same results, and its crashes and hangs stay there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import pytest
+from sim import isolated_plugin
+from support.install import install
+from support.runtime_bench import expected
+from support.small_models import chain, mixed
+
+from edged.config import Config, LimitsConfig
+from edged.runtime import recovery
+from edged.runtime.device import Device, DeviceState
+from edged.runtime.house import Call, House
+from edged.runtime.isolated import IsolatedBackend
+from edged.source import Source
+
+X = np.arange(8, dtype=np.int8)[None]
+Mood = Callable[[str], None]
+
+
+@pytest.fixture
+def mood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mood:
+    """Sets what the vendor's backend does next."""
+    file = tmp_path / "mood"
+    monkeypatch.setenv("ISOLATED_MOOD", str(file))
+    return lambda text: file.write_text(text)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mood: Mood) -> Iterator[House]:
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install(folder, monkeypatch, "vendor", Path(isolated_plugin.__file__).read_text())
+    made = House(Config(limits=LimitsConfig(run_seconds=1.0)), only=["cpu", "vendor"])
+    yield made
+    made.close()
+
+
+def _vendor(house: House) -> tuple[Device, IsolatedBackend]:
+    device = next(d for d in house.devices if d.name == "vendor")
+    assert isinstance(device.backend, IsolatedBackend)
+    return device, device.backend
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = monotonic() + 30
+    while not condition():
+        assert monotonic() < end, "it never came true"
+
+
+def test_same_results(house: House) -> None:
+    model = mixed()
+    call = Call(house, house.load("m", Source("m", lambda: model), pin={"fully_connected": "vendor"}))
+    assert [s.device.name for s in call.loaded.steps] == ["cpu", "vendor"]
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x = rng.integers(-128, 128, (1, 4, 4, 2)).astype(np.int8)
+        np.testing.assert_array_equal(call([x])["y"], expected(model, x))
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("crash", "the child process was ended by SIGSEGV"),
+        ("hang", "no answer to run within 1.0 s: the child process was killed"),
+        ("raise", "the vendor library says no"),
+    ],
+)
+def test_failures_stay_in_the_child(house: House, mood: Mood, what: str, reason: str) -> None:
+    """The request is answered by the cpu; the device comes back when it is well again."""
+    model = chain()
+    house.recovery.hang_seconds = 30
+    call = Call(house, house.load("m", Source("m", lambda: model), pin={"fully_connected": "vendor"}))
+    device, backend = _vendor(house)
+    assert call.loaded.steps[0].device is device
+    mood(what)
+    np.testing.assert_array_equal(call([X])["y"], expected(model, X))
+    assert device.counters.failures == 1
+    assert device.reason == reason or device.up
+    mood("")
+    _until(lambda: device.counters.readmissions == 1 and call.loaded.steps[0].device is device)
+    np.testing.assert_array_equal(call([X])["y"], expected(model, X))
+    assert device.state is DeviceState.UP
+    counters = backend.counters
+    assert (counters.crashes, counters.kills) == (int(what == "crash"), int(what == "hang"))
+
+
+def test_children_die_with_the_house(house: House) -> None:
+    _, backend = _vendor(house)
+    child = backend.process.child
+    backend.close()
+    assert child.poll() is not None

@@ -1,0 +1,44 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.install import install
+
+from edged.config import Config
+from edged.graph.model import DType, Graph, Model, Node, Tensor
+from edged.runtime.explain import explain
+from edged.runtime.house import Call, House
+from edged.source import Source
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def _block(first_line: str) -> str:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
+    return next(b for b in blocks if b.startswith(first_line))
+
+
+def test_the_example_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed from the page, it takes what it supports, and the plan says why not the rest."""
+    text = _block("# squarer.py")
+    assert len([line for line in text.splitlines() if line.strip()]) <= 40
+    install(tmp_path, monkeypatch, "squarer", text)
+    x, y, z = (Tensor(n, DType.FLOAT32, (4,)) for n in "xyz")
+    nodes = (Node("square", (x,), (y,)), Node("abs", (y,), (z,)))
+    model = Model((Graph("main", (x,), (z,), nodes),))
+    house = House(Config(), only=["cpu", "squarer"])
+    try:
+        call = Call(house, house.load("m", Source("m", lambda: model), pin={"square": "squarer"}))
+        value = np.array([1, -2, 3, 0.5], np.float32)
+        np.testing.assert_array_equal(call([value])["z"], value * value)
+        facts = explain(call.loaded)
+        assert [s["device"] for s in facts["subgraphs"]] == ["squarer", "cpu"]
+        assert "squarer refuses it: this device only squares" in facts["subgraphs"][1]["nodes"][0]["reason"]
+        assert call([np.array([np.inf, 1, 1, 1], np.float32)])["z"][0] == np.inf  # the cpu took over
+    finally:
+        house.close()
