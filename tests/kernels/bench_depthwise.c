@@ -82,16 +82,18 @@ static void bench_f32(const shape *s, const edged_kernel_row *row) {
                                     .multiplier = 1, .kernel_h = s->kernel, .kernel_w = s->kernel, .stride_h = s->stride,
                                     .stride_w = s->stride, .dilation_h = 1, .dilation_w = 1, .pad_top = pad, .pad_left = pad,
                                     .act_min = 0, .act_max = 6};
+    p.block = depthwise_block_f32(&p);
     const size_t taps = (size_t)(s->kernel * s->kernel), in_n = (size_t)(s->size * s->size * s->channels);
     const size_t out_n = (size_t)(out * out * s->channels);
     float *in = calloc(in_n, 4), *weights = calloc(taps * (size_t)s->channels, 4), *bias = calloc((size_t)s->channels, 4);
     void *result = bytes(out_n * 4);
     void *const operands[] = {result, in, weights, bias};
-    const edged_task task = {0, (uint32_t)out, NULL};
+    void *scratch = bytes(depthwise_scratch_f32(&p));
+    const edged_task task = {0, (uint32_t)out, scratch};
     const double took = best(row, &p, operands, &task);
     printf("%-20s %3dx%3dx%4d %dx%d/%d  %8.2f us %7.1f GMAC/s\n", row->name, s->size, s->size, s->channels, s->kernel, s->kernel,
            s->stride, took * 1e6, (double)out_n * (double)taps / took * 1e-9);
-    free(in), free(weights), free(bias), free(result);
+    free(in), free(weights), free(bias), free(result), free(scratch);
 }
 
 int main(int argc, char **argv) {

@@ -80,4 +80,16 @@ static inline void depthwise_choose(edged_depthwise_s8_params *p, int32_t limit)
     if (channels % 16 == 0 && channels > most) p->block = most < 16 ? 16 : most;
 }
 
+/* f32: channels of a block (0 where the 3x3 way does not serve), and the scratch that it takes. */
+static inline int32_t depthwise_block_f32(const edged_depthwise_f32_params *p) {
+    const int32_t most = 32768 / (16 * (p->out_w + 2)) / 16 * 16;
+    if (p->kernel_h != 3 || p->kernel_w != 3 || p->stride_h != 1 || p->stride_w != 1) return 0;
+    if (p->dilation_h != 1 || p->dilation_w != 1 || p->multiplier != 1) return 0;
+    return p->channels <= most ? p->channels : most < 16 ? 16 : most;
+}
+
+static inline size_t depthwise_scratch_f32(const edged_depthwise_f32_params *p) {
+    return (size_t)(p->out_w + 2) * 16 * (size_t)((p->block + 15) / 16 * 16);
+}
+
 #endif

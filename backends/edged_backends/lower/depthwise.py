@@ -23,6 +23,7 @@ MOST_PHASES = 4
 SLACK = 512
 CACHE_BYTES = 24 * 1024
 """Interleaved rows are to stay in L1: channels are taken in blocks that fit."""
+ROWS_BYTES = 32 * 1024
 MOST_SHIFT = 20
 
 
@@ -225,18 +226,27 @@ def _s16(lowering: Lowering, node: Node, weights: Array) -> str | None:
     return None
 
 
+def block_f32(p: dict[str, Any]) -> int:
+    """Channels that the 3x3 way takes at a time, so that four rows stay in L1; 0 where it does not serve."""
+    ones = ("stride_h", "stride_w", "dilation_h", "dilation_w", "multiplier")
+    if (p["kernel_h"], p["kernel_w"]) != (3, 3) or any(p[name] != 1 for name in ones):
+        return 0
+    most = ROWS_BYTES // (16 * (p["out_w"] + 2)) // LANES * LANES
+    return int(min(p["channels"], max(most, LANES)))
+
+
 def _f32(lowering: Lowering, node: Node, weights: Array) -> str | None:
     low, high = clamp_f32(node)
     p = _geometry(node, weights)
+    block = block_f32(p)
+    p.update(block=block, act_min=low, act_max=high)
     bias = _bias(lowering, node, weights.shape[2]).astype(np.float32)
     refs = [
-        lowering.ref(node.outputs[0]),
-        lowering.ref(node.input(0)),
-        lowering.const(weights, ("dw", node.input(1))),
-        lowering.const(bias),
-    ]
+        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(weights, ("dw", node.input(1))), lowering.const(bias),
+    ]  # fmt: skip
+    scratch = 16 * (p["out_w"] + 2) * _up(block)
     lowering.step(
-        "dw_f32", {**p, "act_min": low, "act_max": high}, refs, units=node.outputs[0].shape[0] * p["out_h"]
+        "dw_f32", p, refs, units=node.outputs[0].shape[0] * p["out_h"], scratch=scratch if block else 0
     )
     return None
 

@@ -14,4 +14,5 @@
 #define MIN(a, b) _mm512_min_ps(a, b)
 #define MAX(a, b) _mm512_max_ps(a, b)
 #define SET1(x) _mm512_set1_ps(x)
+#define MANY_REGISTERS
 #include "f32.inc"
