@@ -19,12 +19,18 @@ FAMILIES: tuple[str, ...] = (
     "fully_connected",
     "matmul",
     "pool",
+    "svdf",
+    "rnn",
     "unary",
     "activations",
     "arithmetic",
     "binary",
     "compare",
     "logical",
+    "softmax",
+    "normalise",
+    "reduce",
+    "scan",
 )
 
 
