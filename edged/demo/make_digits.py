@@ -90,7 +90,7 @@ def main(folder: Path) -> None:
         print(
             f"digits_{kind}.tflite: {len(data)} bytes, {share:.2%} of {len(test_images)} held-out scans right"
         )
-    pixels = np.rint(test_images[:SHIPPED_SCANS] * 16).astype(np.uint8)
+    pixels = np.rint(test_images[:SHIPPED_SCANS, :, :, 0] * 16).astype(np.uint8)
     np.savez_compressed(
         folder / "scans.npz", images=pixels, labels=test_labels[:SHIPPED_SCANS].astype(np.uint8)
     )
