@@ -15,7 +15,7 @@ from edged.errors import BackendError
 from edged.graph.arrays import Array, numpy_dtype
 from edged.graph.calls import called
 from edged.graph.evaluate import evaluate_node
-from edged.graph.model import Graph, Model, Node
+from edged.graph.model import Graph, Model, Node, Tensor
 from edged.graph.ops import table
 from edged_backends.session import Frame, Memory
 
@@ -71,7 +71,7 @@ def _once(control: Control, node: Node, arrays: Arrays, memory: Memory) -> Seque
 
 def _handle(control: Control, node: Node, arrays: Arrays, memory: Memory) -> Sequence[Array]:
     box = np.empty(1, object)
-    box[0] = f"{node.attrs.get('container', '')}/{node.attrs.get('shared_name', '')}"
+    box[0] = resource_name(node)
     return (box,)
 
 
@@ -114,6 +114,22 @@ RULES: Mapping[str, Rule] = {
     "read_variable": _read,
     "assign_variable": _assign,
 }
+
+
+def resource_tensors(graph: Graph) -> dict[str, Tensor]:
+    """Resource variables that a graph reads or assigns, by name, with a tensor of their dtype and shape."""
+    names = {n.outputs[0]: resource_name(n) for n in graph.nodes if n.kind == "var_handle"}
+    found: dict[str, Tensor] = {}
+    for node in graph.nodes:
+        if node.kind in ("read_variable", "assign_variable") and node.inputs[0] in names:
+            value = node.outputs[0] if node.kind == "read_variable" else node.input(1)
+            found[names[node.input(0)]] = value
+    return found
+
+
+def resource_name(handle: Node) -> str:
+    """What a VAR_HANDLE names."""
+    return f"{handle.attrs.get('container', '')}/{handle.attrs.get('shared_name', '')}"
 
 
 def remembers(model: Model, graph: Graph) -> bool:

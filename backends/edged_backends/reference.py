@@ -10,10 +10,12 @@ import numpy as np
 from edged.backend import YES, Backend, Cost, Delegate, PrepareContext, RunContext, Subgraph, Support, no
 from edged.errors import BackendError, EdgedError
 from edged.graph.arrays import from_bytes, to_bytes
+from edged.graph.calls import called
 from edged.graph.evaluate import CONTEXT, Evaluation
 from edged.graph.model import Node
 from edged.graph.ops import table
 from edged.graph.shapes import node_macs
+from edged_backends.control import resource_tensors
 
 STEP_US = 25.0
 MACS_PER_US = 400.0
@@ -71,6 +73,13 @@ class ReferenceDelegate(Delegate):
             data = variables.get(tensor.name)
             if data is not None and len(data) == tensor.nbytes:
                 held.variables[tensor] = np.array(from_bytes(tensor.dtype, tensor.shape, data, tensor.name))
+        for name, tensor in resource_tensors(self.graph).items():
+            data = variables.get(f"resource {name}")
+            if data is not None and len(data) == tensor.nbytes:
+                held.resources[name] = np.array(from_bytes(tensor.dtype, tensor.shape, data, tensor.name))
+                held.initialised.update(
+                    i for n in self.graph.nodes for _, i in called(n) if n.op == "call_once"
+                )
 
     def resident_bytes(self) -> int:
         return sum(t.nbytes for t in self.graph.tensors)
