@@ -17,6 +17,7 @@ from edged.graph.calls import called
 from edged.graph.evaluate import evaluate_node
 from edged.graph.model import Graph, Model, Node, Tensor
 from edged.graph.ops import table
+from edged_backends.lower.state import resource_name
 from edged_backends.session import Frame, Memory
 
 Arrays = Sequence[Array | None]
@@ -125,11 +126,6 @@ def resource_tensors(graph: Graph) -> dict[str, Tensor]:
             value = node.outputs[0] if node.kind == "read_variable" else node.input(1)
             found[names[node.input(0)]] = value
     return found
-
-
-def resource_name(handle: Node) -> str:
-    """What a VAR_HANDLE names."""
-    return f"{handle.attrs.get('container', '')}/{handle.attrs.get('shared_name', '')}"
 
 
 def remembers(model: Model, graph: Graph) -> bool:
