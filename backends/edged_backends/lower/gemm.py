@@ -9,6 +9,7 @@ import numpy as np
 
 from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.spec import attr
+from edged.graph.ops.weighted import wide_bias
 from edged_backends.algorithms import conv_key, conv_options
 from edged_backends.catalogue import KernelRow
 from edged_backends.lower import conv_shape as cs
@@ -18,10 +19,11 @@ from edged_backends.lower.weighted import (
     Weights,
     float_operands,
     hybrid_operands,
+    plain_operands,
     quantised_operands,
     weights_of,
 )
-from edged_backends.lowering import Lowering
+from edged_backends.lowering import Lowering, RefusedError
 from edged_backends.operands import Ref
 from edged_backends.weights import up
 
@@ -63,7 +65,7 @@ def _lower_conv(lowering: Lowering, node: Node, residual: Residual | None) -> st
         return w
     kinds = (lowering.internal(node.input(0)).dtype, w.quant.dtype, lowering.internal(node.outputs[0]).dtype)
     add = _ADD.get(kinds)
-    if add is None or (residual is not None and add is add_hybrid):
+    if add is None or (residual is not None and add not in (add_s8, add_f32)):
         return f"a convolution of {kinds[0]} with {kinds[1]} weights to {kinds[2]}"
     in_c = node.input(1).shape[3]
     groups = node.input(0).shape[3] // in_c
@@ -193,6 +195,23 @@ def add_hybrid(lowering: Lowering, layer: Layer) -> None:
     lowering.step("conv_hybrid", params, refs, units=shape.units, scratch=scratch, why=why, work=shape.macs)
 
 
+def add_s16(lowering: Lowering, layer: Layer) -> None:
+    """A step of conv_s16: int16 activations, int8 weights."""
+    row = lowering.kernels.pick("conv_s16")
+    assert row is not None, "conv_s16 has a scalar row"
+    node = layer.node
+    source, output = lowering.internal(node.input(0)), lowering.internal(node.outputs[0])
+    if source.zero_point or output.zero_point:
+        raise RefusedError("int16 activations with a zero point")
+    low, high = clamp_q(node, output)
+    shape = cs.with_units(cs.with_segments(layer.shape, "im2col"), row, 2, lowering.threads)
+    params = {**shape.params(), "wide": int(wide_bias(node)), "act_min": low, "act_max": high}
+    refs = [lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), *plain_operands(lowering, layer.w)]
+    scratch = 2 * shape.depth
+    why = "window by window"
+    lowering.step("conv_s16", params, refs, units=shape.units, scratch=scratch, why=why, work=shape.macs)
+
+
 def _asymmetric(layer: Layer) -> bool:
     """As edged.graph.ops: TFLite's conv quantises asymmetrically where scales differ or groups exist."""
     if layer.node.op == "fully_connected":
@@ -205,6 +224,8 @@ _Add = Callable[[Lowering, Layer], None]
 _ADD: Mapping[tuple[DType, DType, DType], _Add] = {
     (DType.INT8, DType.INT8, DType.INT8): add_s8,
     (DType.INT8, DType.INT4, DType.INT8): add_s8,
+    (DType.INT16, DType.INT8, DType.INT16): add_s16,
+    (DType.INT16, DType.INT4, DType.INT16): add_s16,
     (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32): add_f32,
     (DType.FLOAT32, DType.INT8, DType.FLOAT32): add_hybrid,
     (DType.FLOAT32, DType.INT4, DType.FLOAT32): add_hybrid,
@@ -288,6 +309,8 @@ def add_fc_f32(lowering: Lowering, layer: Layer) -> None:
 _FC: Mapping[tuple[DType, DType, DType], tuple[_Add, _Add]] = {
     (DType.INT8, DType.INT8, DType.INT8): (add_fc_s8, add_s8),
     (DType.INT8, DType.INT4, DType.INT8): (add_fc_s8, add_s8),
+    (DType.INT16, DType.INT8, DType.INT16): (add_s16, add_s16),
+    (DType.INT16, DType.INT4, DType.INT16): (add_s16, add_s16),
     (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32): (add_fc_f32, add_f32),
     (DType.FLOAT32, DType.INT8, DType.FLOAT32): (add_hybrid, add_hybrid),
     (DType.FLOAT32, DType.INT4, DType.FLOAT32): (add_hybrid, add_hybrid),

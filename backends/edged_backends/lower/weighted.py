@@ -1,4 +1,4 @@
-"""Constant inputs of weighted nodes, and the packed constants that their kernels read. No rule stands here."""
+"""Constant inputs of weighted nodes, and the packed constants that kernels read. No rule stands here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Weights:
         )
 
 
-def weights_of(lowering: Lowering, node: Node, channels: int | None = None) -> Weights | str:
+def weights_of(lowering: Lowering, node: Node) -> Weights | str:
     """The node's weights, or why it cannot be lowered. Input 1 is [channels, ...], input 2 the bias."""
     tensor, bias = node.input(1), node.optional(2)
     array = lowering.value(tensor)
@@ -57,12 +57,12 @@ def weights_of(lowering: Lowering, node: Node, channels: int | None = None) -> W
     quant = lowering.internal(tensor)
     if node.input(0).dtype is DType.FLOAT32 and tensor.dtype is DType.UINT8:
         array = (array.view(np.uint8) ^ np.uint8(0x80)).view(np.int8)  # TFLite reads them as int8
-    count = channels or array.shape[0]
+    count = array.shape[0]
     multiplier = shift = np.zeros(count, np.int32)
     if integer(node):
         multiplier, shift = (a.astype(np.int32) for a in quantize_multipliers(effective_scales(node, count)))
     return Weights(
-        array.reshape(count, -1) if channels is None else array,
+        array.reshape(count, -1),
         None if bias is None else lowering.value(bias),
         tensor,
         quant,
@@ -107,3 +107,12 @@ def float_operands(lowering: Lowering, w: Weights, row: KernelRow, first: int) -
     key = ("weights", w.tensor, row.name, first, len(w.plain))
     packed = pack(w.plain.astype(np.float32, copy=False), row)
     return [lowering.const(packed, key), lowering.const(pad(bias, row))]
+
+
+def plain_operands(lowering: Lowering, w: Weights) -> list[Ref | None]:
+    """Weights and bias as they are; for integer nodes multipliers and shifts: for rows that pack nothing."""
+    parts: list[Ref | None] = [lowering.const(w.plain)]
+    parts.append(None if w.bias is None else lowering.const(w.bias))
+    if w.plain.dtype != np.float32:
+        parts += [lowering.const(w.multiplier), lowering.const(w.shift)]
+    return parts

@@ -1,0 +1,3 @@
+/* wide.inc for neon. */
+#define KERNEL_NAME(op) op##_neon
+#include "wide.inc"

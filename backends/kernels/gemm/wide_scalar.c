@@ -1,0 +1,3 @@
+/* wide.inc for scalar. */
+#define KERNEL_NAME(op) op##_scalar
+#include "wide.inc"

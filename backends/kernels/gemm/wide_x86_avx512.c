@@ -1,0 +1,3 @@
+/* wide.inc for avx512. */
+#define KERNEL_NAME(op) op##_avx512
+#include "wide.inc"
