@@ -47,3 +47,10 @@ def test_flat_rows_of_many_give_the_least_value() -> None:
         "softmax", [("int8", (1, 1001), quant(0.001, 0))], [("int8", (1, 1001), quant(1 / 256, -128))]
     )
     agree(model, [random_array(np.random.default_rng(0), "int8", (1, 1001))], oracle="litert")
+
+
+def test_int8_softmax_to_int16_equals_the_reference() -> None:
+    rng = np.random.default_rng(1)
+    result = ("int16", (3, 40), quant(1 / 65536, -32768))
+    model = one_op("softmax", [("int8", (3, 40), quant(0.1, 5))], [result], {"beta": 1.0})
+    agree(model, [random_array(rng, "int8", (3, 40))])

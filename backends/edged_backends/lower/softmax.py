@@ -28,7 +28,7 @@ def lower_rows(lowering: Lowering, node: Node) -> str | None:
     if node.op == "l2_normalization" and attr(node, "fused_activation_function", "NONE") != "NONE":
         return "a fused activation"
     depth = source.shape[-1] if source.shape else 1
-    params = {"depth": depth, "beta": float(attr(node, "beta", 1.0)) if node.op == "softmax" else 1.0}
+    params = {"depth": depth, "beta": float(attr(node, "beta", 0.0)) if node.op == "softmax" else 1.0}
     refs = [lowering.ref(output), lowering.ref(source)]
     lowering.step(_F32[node.op], params, refs, units=source.elements // depth, work=8 * source.elements)
     return None
@@ -54,14 +54,13 @@ def lower_lrn(lowering: Lowering, node: Node) -> str | None:
 def _softmax_s8(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
     mine, to = lowering.internal(source), lowering.internal(output)
-    if to.dtype is not DType.INT8 or to.zero_point != -128 or abs(to.scale - 1 / 256) > 1e-6:
-        return f"softmax to {output.dtype} of scale {to.scale} and zero point {to.zero_point}; it is made for 1/256 and the least value"
-    table = exp_table(mine.scale, float(attr(node, "beta", 1.0)))
+    op = {DType.INT8: "softmax_s8", DType.INT16: "softmax_s8_s16"}.get(to.dtype)
+    if op is None:
+        return f"softmax of {source.dtype} to {output.dtype}"
+    table = exp_table(mine.scale, float(attr(node, "beta", 0.0)))
     depth = source.shape[-1]
     refs = [lowering.ref(output), lowering.ref(source), lowering.const(table)]
-    lowering.step(
-        "softmax_s8", {"depth": depth}, refs, units=source.elements // depth, work=8 * source.elements
-    )
+    lowering.step(op, {"depth": depth}, refs, units=source.elements // depth, work=8 * source.elements)
     return None
 
 

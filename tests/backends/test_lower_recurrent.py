@@ -1,0 +1,79 @@
+"""Recurrent layers through the kernels, step after step, against the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edged.backend import PrepareContext, RunContext, Subgraph
+from edged.graph.evaluate import Evaluation
+from edged.graph.model import Model
+from edged_backends.cpu import CpuBackend
+from edged_backends.packing import aligned
+from support.build import constant, one_op, quant, random_array, tensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def steps_agree(model: Model, calls: list[list[Array]], rtol: float = 1e-5) -> None:
+    """Every call in turn, with the state that the ones before left."""
+    evaluation = Evaluation(model)
+    delegate = CpuBackend(threads=1).prepare(PrepareContext(threads=1), Subgraph(model.main, model))
+    assert not delegate.program.fallbacks, delegate.explain()
+    for arrays in calls:
+        (want,) = evaluation.run(arrays).values()
+        given = []
+        for array in arrays:
+            raw = aligned(array.nbytes)
+            raw[:] = np.frombuffer(array.tobytes(), np.uint8)
+            given.append(raw.data)
+        out = aligned(want.nbytes)
+        delegate.run(RunContext(), given, [out.data])
+        got = np.frombuffer(out.tobytes(), want.dtype).reshape(want.shape)
+        if want.dtype.kind == "f":
+            np.testing.assert_allclose(got, want, rtol, 1e-5)
+        else:
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("state_type", ["int16", "int8"])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_integer_svdf(state_type: str, rank: int) -> None:
+    rng = np.random.default_rng(rank)
+    batch, depth, units, memory = 2, 33, 7, 9
+    filters = units * rank
+    state = tensor(
+        state_type,
+        (batch, memory * filters),
+        quant(0.02 if state_type == "int16" else 0.6),
+        variable=True,
+        name="state",
+    )
+    model = one_op(
+        "svdf",
+        [
+            tensor("int8", (batch, depth), quant(0.05, 4)), constant("int8", random_array(rng, "int8", (filters, depth)), quant(0.01)),
+            constant(state_type, random_array(rng, state_type, (filters, memory)), quant(0.0001 if state_type == "int16" else 0.01)),
+            constant("int32", rng.integers(-3000, 3000, units).astype(np.int32), quant(0.0005)), state,
+        ],
+        [("int8", (batch, units), quant(0.2, -7))],
+        {"rank": rank, "fused_activation_function": "RELU"},
+    )  # fmt: skip
+    steps_agree(model, [[random_array(rng, "int8", (batch, depth))] for _ in range(12)])
+
+
+def test_float_svdf() -> None:
+    rng = np.random.default_rng(3)
+    state = tensor("float32", (1, 5 * 8), variable=True, name="state")
+    model = one_op(
+        "svdf",
+        [
+            tensor("float32", (1, 20)), constant("float32", rng.normal(size=(8, 20)).astype(np.float32)),
+            constant("float32", rng.normal(size=(8, 5)).astype(np.float32)), None, state,
+        ],
+        [("float32", (1, 4))],
+        {"rank": 2, "fused_activation_function": "RELU"},
+    )  # fmt: skip
+    steps_agree(model, [[rng.normal(size=(1, 20)).astype(np.float32)] for _ in range(8)])
