@@ -6,10 +6,11 @@
 #include <math.h>
 
 void xor80_scalar(const void *params, void *const *operands, const edged_task *task) {
-    uint8_t *out = operands[0];
-    const uint8_t *in = operands[1];
+    uint8_t *out = (uint8_t *)operands[0] + task->begin;
+    const uint8_t *in = (const uint8_t *)operands[1] + task->begin;
+    const size_t n = task->end - task->begin; /* kept apart from memory that `out` might alias */
     (void)params;
-    for (uint32_t i = task->begin; i < task->end; i++) {
+    for (size_t i = 0; i < n; i++) {
         out[i] = in[i] ^ 0x80u;
     }
 }
