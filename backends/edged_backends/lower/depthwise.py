@@ -24,7 +24,6 @@ SLACK = 512
 CACHE_BYTES = 24 * 1024
 """Interleaved rows are to stay in L1: channels are taken in blocks that fit."""
 ROWS_BYTES = 32 * 1024
-MOST_SHIFT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +80,20 @@ def spread_lanes(values: Array, dtype: Any = np.int32) -> Array:
     return np.asarray(values)[np.arange(channels // gcd(channels, LANES) * LANES) % channels].astype(dtype)
 
 
-def fits(weights: Array, bias: Array, pairs: Array) -> Array | None:
+def fits(weights: Array, bias: Array, pairs: Array, output_zero: int) -> Array | None:
     """(multiplier, shift) pairs that the interleaved kernels requantise exactly, or None when they cannot.
 
-    They need: no accumulator beyond 30 bits, after a left shift neither; no shift to the right beyond 20. A channel that is
-    shifted further always gives 0, which a multiplier of 0 gives as well.
+    They add the rounding term and the output's zero point before the shift to the right: the sum must stay below 2^31. A
+    channel that is shifted so far that it always gives 0 gets a multiplier of 0 instead.
     """
     bound = np.abs(weights).sum(axis=(0, 1)).astype(np.int64) * 255 + np.abs(bias.astype(np.int64))
     made = pairs.copy()
-    right = -pairs[:, 1]
-    tiny = (right > MOST_SHIFT) & (bound < np.int64(1) << np.clip(right - 1, 0, 62))
-    made[tiny] = (0, -1)
-    left = np.maximum(made[:, 1], 0)
-    if (-made[:, 1] > MOST_SHIFT).any() or (bound << left >= 1 << 30).any():
-        return None
-    return made
+    right = np.maximum(-pairs[:, 1], 0)
+    nothing = (right > 0) & (bound < np.int64(1) << np.maximum(right - 1, 0))
+    made[nothing] = (0, -1)
+    right, left = np.maximum(-made[:, 1], 0), np.maximum(made[:, 1], 0)
+    total = (bound << left) + (np.int64(1 + abs(output_zero)) << right)
+    return None if (total >= 1 << 31).any() else made
 
 
 def lower_depthwise(lowering: Lowering, node: Node) -> str | None:
@@ -153,7 +151,7 @@ def _s8(lowering: Lowering, node: Node, weights: Array) -> str | None:
     bias, pairs = _bias(lowering, node, channels), _pairs(node, channels)
     if row.kr == 4:
         planes = 1 if centred.min() >= -128 and centred.max() <= 127 else 2
-        way, exact = way_of(p, channels, planes), fits(centred, bias, pairs)
+        way, exact = way_of(p, channels, planes), fits(centred, bias, pairs, output.zero_point)
         if way is not None and exact is not None:
             _interleaved(lowering, node, row, p, way, [centred, bias, exact])
             return None
