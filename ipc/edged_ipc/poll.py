@@ -67,7 +67,9 @@ class Poll:
                 except Exception as error:
                     self._report("a connection's callback failed", error)
         self._epoll.close()
-        os.close(self._wake)
+
+    def __del__(self) -> None:
+        os.close(self._wake)  # not before: a late answer may still post
 
     def stop(self) -> None:
         """Ends `run`, after what is posted before."""

@@ -31,6 +31,7 @@ from edged_ipc.outbox import Outbox
 from edged_ipc.poll import IN, OUT
 from edged_ipc.quota import Account
 from edged_ipc.service import Peer
+from edged_ipc.sessions import Sessions
 
 if TYPE_CHECKING:
     from edged_ipc.server import Server

@@ -1,0 +1,270 @@
+"""The blocking way to the daemon: a socket, a Connection, and threads that wait for answers.
+
+Whichever thread waits reads for all: it hands out the answers of others as they come, and the reading to one
+of them when it has its own. One thread alone pays nothing for that.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from edged_ipc import messages as m
+from edged_ipc.codes import Code
+from edged_ipc.connection import Connection, Role
+from edged_ipc.errors import (
+    IpcError,
+    LocalProtocolError,
+    NotConnectedError,
+    RemoteProtocolError,
+    UnknownOutcomeError,
+    from_wire,
+)
+from edged_ipc.messages import Message
+
+_READ = 1 << 12
+_READ_PAYLOAD = 1 << 18
+
+
+class Answer:
+    """What comes of one request: a message, or the error that stands for it."""
+
+    __slots__ = ("error", "message", "on_event", "settled", "waiter")
+
+    def __init__(self, on_event: Callable[[str, Any], None] | None = None) -> None:
+        self.message: Any = None
+        self.error: IpcError | None = None
+        self.settled = False
+        self.waiter: Any = None
+        self.on_event = on_event
+
+    def settle(self, message: Any, error: IpcError | None) -> None:
+        self.message = message
+        self.error = error
+        self.settled = True
+        waiter = self.waiter
+        if waiter is not None:
+            wake(waiter)
+
+    def get(self) -> Any:
+        """The message; raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.message
+
+
+def wake(waiter: Any) -> None:
+    """Lets a thread that waits in acquire() go on; it may have been let go already."""
+    with suppress(RuntimeError):
+        waiter.release()
+
+
+def dial(path: str, timeout: float) -> socket.socket:
+    """A connected socket, or NotConnectedError with what to do."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(path)
+        sock.settimeout(None)
+    except OSError as error:
+        sock.close()
+        raise unreachable(path, error) from None
+    return sock
+
+
+def unreachable(path: str, error: OSError) -> NotConnectedError:
+    """The words for a connect that failed."""
+    remedies = {
+        FileNotFoundError: "start edged, or say where it listens: connect(path) or $EDGED_SOCKET",
+        ConnectionRefusedError: "edged has stopped: start it",
+        PermissionError: "ask for access to this socket (a group?), or use another one",
+        TimeoutError: "edged does not accept connections: is it overloaded or stopped?",
+    }
+    reason = error.strerror or str(error)
+    return NotConnectedError(f"no edged at {path}: {reason}", remedy=remedies.get(type(error), ""))
+
+
+def lost(goodbye: m.Goodbye | None, error: IpcError | None) -> IpcError:
+    """What a request under way is told when the connection ends."""
+    if goodbye is not None and goodbye.code not in (Code.BAD_FRAME, Code.UNKNOWN_OUTCOME):
+        return from_wire(goodbye.code, goodbye.message, goodbye.remedy)
+    why = goodbye.message if goodbye is not None else str(error or "the daemon has closed the connection")
+    return UnknownOutcomeError(
+        f"the connection was lost with this request under way: {why}",
+        remedy="it may have been run, or not: repeat it only if that does no harm",
+    )
+
+
+class Channel:
+    """One connection, from Hello to its end. Any thread may `post` and `wait`."""
+
+    def __init__(self, sock: socket.socket, client: str, timeout: float) -> None:
+        self._sock = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._connection = Connection(Role.CLIENT)
+        self._waiting: dict[int, Answer] = {}
+        self._writing = Lock()
+        self._reading = Lock()
+        self._queue: list[Any] = []
+        self._ids = count(1)
+        self._goodbye: m.Goodbye | None = None
+        self.dead: IpcError | None = None
+        self.next_id = self._ids.__next__
+        try:
+            self.welcome = self._greet(client, timeout)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _greet(self, client: str, timeout: float) -> m.Welcome:
+        self._sock.sendall(self._connection.send(m.Hello(m.PROTOCOL, m.PROTOCOL, client)))
+        deadline = monotonic() + timeout
+        while (message := self._connection.next_event()) is None:
+            if not self._poll.poll(max(deadline - monotonic(), 0) * 1e3):
+                raise NotConnectedError(f"edged did not answer within {timeout:g} s", remedy="see its log")
+            data = self._sock.recv(_READ)
+            if not data:
+                raise NotConnectedError("edged closed the connection at once", remedy="see its log")
+            self._connection.receive_data(data)
+        if isinstance(message, m.Goodbye):
+            raise from_wire(message.code, message.message, message.remedy)
+        assert isinstance(message, m.Welcome)
+        return message
+
+    def post(self, message: Message, answer: Answer, fd: int = -1) -> None:
+        """Sends a request whose id is of `next_id`; its answer will go to `answer`."""
+        request: int = message.request  # type: ignore[attr-defined]
+        self._waiting[request] = answer
+        try:
+            data = self._connection.send(message)
+            with self._writing:
+                if fd >= 0:
+                    sent = socket.send_fds(self._sock, [data], [fd])
+                    data = data[sent:]
+                self._sock.sendall(data)
+        except (LocalProtocolError, OSError) as error:
+            if self._waiting.pop(request, None) is None:
+                return  # settled already, by whoever noticed the end first
+            if isinstance(error, LocalProtocolError) and self.dead is None:
+                raise
+            answer.settle(None, NotConnectedError("edged has gone; this request was not sent"))
+
+    def tell(self, message: Message) -> None:
+        """Sends what has no answer (Cancel)."""
+        try:
+            data = self._connection.send(message)
+            with self._writing:
+                self._sock.sendall(data)
+        except (LocalProtocolError, OSError):
+            return  # the connection has ended, and whoever waits hears of it
+
+    def ask(self, message: Message, fd: int = -1, on_event: Callable[[str, Any], None] | None = None) -> Any:
+        """Sends a request and waits for its answer; raises what it was refused with."""
+        answer = Answer(on_event)
+        self.post(message, answer, fd)
+        self.wait(answer)
+        return answer.get()
+
+    def wait(self, answer: Answer, timeout: float | None = None) -> bool:
+        """Until `answer` is settled; False when that takes longer than `timeout` seconds."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while not answer.settled:
+            if self._reading.acquire(blocking=False):
+                try:
+                    while not answer.settled:
+                        if not self._receive(deadline):
+                            return False
+                finally:
+                    self._reading.release()
+                    self._hand_over()
+            elif not self._stand_by(answer, deadline):
+                return False
+        return True
+
+    def _stand_by(self, answer: Answer, deadline: float | None) -> bool:
+        """Waits while another thread reads: for the answer, or for the reading."""
+        waiter = Lock()
+        waiter.acquire()
+        answer.waiter = waiter
+        self._queue.append(waiter)
+        if answer.settled or not self._reading.locked():
+            wake(waiter)  # it was settled, or the reader has left, before it could see us
+        left = -1.0 if deadline is None else max(deadline - monotonic(), 0.0)
+        got = waiter.acquire(timeout=left)
+        answer.waiter = None
+        try:
+            self._queue.remove(waiter)
+        except ValueError:
+            if not got or answer.settled:
+                self._hand_over()  # the reading was offered to us: pass it on
+        return got or answer.settled
+
+    def _hand_over(self) -> None:
+        """Lets one of the waiting threads read."""
+        with suppress(IndexError):
+            wake(self._queue.pop(0))
+
+    def _receive(self, deadline: float | None) -> bool:
+        """Reads once and settles what came. False when `deadline` passes first."""
+        connection = self._connection
+        if self.dead is not None:
+            self._end(self.dead)
+            return True
+        if deadline is not None and not self._poll.poll(max(deadline - monotonic(), 0.0) * 1e3):
+            return False
+        try:
+            data = self._sock.recv(_READ if connection.wanted <= _READ else _READ_PAYLOAD)
+            if not data:
+                self._end(NotConnectedError("edged has closed the connection"))
+                return True
+            connection.receive_data(data)
+            while (message := connection.next_event()) is not None:
+                self._take(message)
+        except OSError as error:
+            self._end(NotConnectedError(f"edged has gone: {error.strerror}"))
+        except RemoteProtocolError as error:
+            self._end(error)
+        return True
+
+    def _take(self, message: Message) -> None:
+        if type(message) is m.Goodbye:
+            self._goodbye = message
+            return self._end(NotConnectedError(message.message, remedy=message.remedy))
+        request: int = message.request  # type: ignore[attr-defined]
+        if type(message) is m.Event:
+            answer = self._waiting.get(request)
+            if answer is not None and answer.on_event is not None:
+                answer.on_event(message.name, message.body)
+            return
+        answer = self._waiting.pop(request, None)
+        if answer is None:
+            return
+        if type(message) is m.Failed:
+            answer.settle(None, from_wire(message.code, message.message, message.remedy))
+        else:
+            answer.settle(message, None)
+
+    def _end(self, error: IpcError) -> None:
+        """The connection is lost: everybody who waits is told."""
+        self.dead = error
+        while self._waiting:
+            try:
+                _, answer = self._waiting.popitem()
+            except KeyError:
+                break
+            answer.settle(None, lost(self._goodbye, error))
+
+    def close(self) -> None:
+        """Hangs up. Requests under way are cancelled by the daemon."""
+        self.dead = self.dead or NotConnectedError("this client was closed")
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads
+        self._end(self.dead)
+        self._sock.close()
