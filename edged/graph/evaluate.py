@@ -13,7 +13,7 @@ import numpy as np
 
 from edged.errors import InputError, ModelError, UnsupportedError
 from edged.graph.arrays import constant, numpy_dtype
-from edged.graph.model import Graph, Model, Node, Tensor
+from edged.graph.model import DType, Graph, Model, Node, Tensor
 from edged.graph.ops import table
 from edged.graph.ops.spec import Array, Arrays
 
@@ -26,7 +26,7 @@ def evaluate_node(node: Node, arrays: Arrays) -> tuple[Array, ...]:
         raise UnsupportedError(
             f"{node.where}: {node.kind} has no reference semantics", remedy="a backend has to claim it"
         )
-    return tuple(np.ascontiguousarray(a) for a in spec.reference(node, arrays))
+    return tuple(np.asarray(a, order="C") for a in spec.reference(node, arrays))
 
 
 def constant_value(tensor: Tensor) -> Array:
@@ -141,9 +141,10 @@ class Evaluation:
 
 
 def initial(tensor: Tensor) -> Array:
-    """What a variable tensor holds before the first call: zeros; a quantised one its zero point, which is
-    what TFLite clears it to."""
-    return np.zeros(tensor.shape, numpy_dtype(tensor.dtype))
+    """What a variable tensor holds before the first call: zeros; an int8 one its zero point, as LiteRT and
+    TFLite Micro clear it to (uint8 and int16 ones: zeros, in both)."""
+    quantization = tensor.quantization if tensor.dtype is DType.INT8 else None
+    return np.full(tensor.shape, quantization.zero_point if quantization else 0, numpy_dtype(tensor.dtype))
 
 
 def check_input(name: str, tensor: Tensor, array: Array) -> None:

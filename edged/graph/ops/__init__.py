@@ -21,6 +21,7 @@ FAMILIES: tuple[str, ...] = (
     "pool",
     "svdf",
     "rnn",
+    "lstm",
     "unary",
     "activations",
     "arithmetic",
@@ -31,6 +32,7 @@ FAMILIES: tuple[str, ...] = (
     "normalise",
     "reduce",
     "scan",
+    "convert",
 )
 
 
