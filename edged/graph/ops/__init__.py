@@ -14,6 +14,13 @@ from importlib import import_module
 from edged.graph.ops.spec import OpSpec
 
 FAMILIES: tuple[str, ...] = (
+    "detection",
+    "control",
+    "resize",
+    "space",
+    "gather",
+    "slice",
+    "move",
     "conv",
     "transpose_conv",
     "fully_connected",
