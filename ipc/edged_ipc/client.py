@@ -24,7 +24,7 @@ from edged_ipc.channel import Channel, dial
 from edged_ipc.errors import NotConnectedError, ShuttingDownError
 from edged_ipc.model import Model
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
 
 
 def default_paths() -> list[str]:
@@ -36,6 +36,11 @@ def default_paths() -> list[str]:
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         paths.append(f"{runtime}/edged/edged.sock")
     return paths
+
+
+def program_name() -> str:
+    """What the daemon's log calls this process unless it says otherwise."""
+    return f"{os.path.basename(sys.argv[0]) or 'python'}[{os.getpid()}]"
 
 
 def find(path: str | os.PathLike[str] | None) -> str:
@@ -55,7 +60,7 @@ class Client:
     ) -> None:
         self.path = path
         self.inline = inline
-        self._name = name or f"{os.path.basename(sys.argv[0]) or 'python'}[{os.getpid()}]"
+        self._name = name or program_name()
         self._timeout = timeout
         self._patience = patience
         self._lock = RLock()
@@ -106,7 +111,7 @@ class Client:
             return self._channel
 
     def _dial_again(self) -> Channel:
-        deadline, pause = monotonic() + self._patience, _FIRST_PAUSE
+        deadline, pause = monotonic() + self._patience, FIRST_PAUSE
         while True:
             try:
                 return Channel(dial(self.path, self._timeout), self._name, self._timeout)
@@ -114,7 +119,7 @@ class Client:
                 if monotonic() + pause > deadline:
                     raise
             sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def forget(self, model: Model) -> None:
         """A model was closed."""

@@ -1,0 +1,140 @@
+"""An open model for asyncio; see `edged_ipc.model` for the blocking one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edged_ipc import messages as m
+from edged_ipc.achannel import AsyncChannel
+from edged_ipc.errors import IpcError, NotConnectedError, ShuttingDownError, SignatureChangedError
+from edged_ipc.opened import OpenedModel
+from edged_ipc.pool import PoolSlot
+from edged_ipc.tensors import Outputs
+
+if TYPE_CHECKING:
+    from edged_ipc.aclient import AsyncClient
+
+
+class AsyncModel(OpenedModel):
+    """A session on a model. Awaiting a call runs it; as many as wanted at a time."""
+
+    def __init__(self, client: AsyncClient, name: str, slots: int, priority: int | None) -> None:
+        super().__init__(name, slots, client.inline, priority)
+        self._client = client
+        self._lock = asyncio.Lock()
+        self._channel: AsyncChannel | None = None
+        self._closed = False
+
+    async def __call__(
+        self, inputs: Any, *, priority: int | None = None, deadline: float | None = None
+    ) -> Outputs:
+        """Runs the model; inputs as for `edged_ipc.model.Model`. Cancelling the task cancels the request."""
+        slot = await self._take()
+        try:
+            self.form.fill(slot.inputs, inputs)
+            channel = await self.connect()
+        except BaseException:
+            self.free(slot)
+            raise
+        try:
+            message = await self._run(channel, slot, priority, deadline)
+        except (NotConnectedError, ShuttingDownError):  # known not to have been run
+            try:
+                channel = await self.connect()
+            except BaseException:
+                self.free(slot)
+                raise
+            message = await self._run(channel, slot, priority, deadline)
+        outputs = self.collect(slot, message, copy=True)
+        self.free(slot)
+        return outputs
+
+    async def _run(
+        self, channel: AsyncChannel, slot: PoolSlot, priority: int | None, deadline: float | None
+    ) -> Any:
+        """The answer to a request on a filled slot. When there is none, the slot is given back; but not for a
+        request that may be sent again."""
+        request = channel.next_id()
+        session = self.session
+        future = channel.post(self.infer_message(request, slot, priority, deadline))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(partial(self._answered, slot))
+            channel.tell(m.Cancel(request, session, slot.number))
+            raise
+        except (NotConnectedError, ShuttingDownError):
+            raise
+        except IpcError as error:
+            self.give_back(slot, error, self._client.boot)
+            raise
+
+    def _answered(self, slot: PoolSlot, future: asyncio.Future[Any]) -> None:
+        """A request that nobody waits for any more has ended."""
+        error = future.exception()
+        self.give_back(slot, error if isinstance(error, IpcError) else None, self._client.boot)
+
+    async def reset(self) -> None:
+        """Puts the variables of a streaming model back to their initial values."""
+        channel = await self.connect()
+        await channel.post(m.Reset(channel.next_id(), self.session))
+
+    async def close(self) -> None:
+        """Ends the session; requests under way are cancelled."""
+        self._closed = True
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.dead is None:
+            with suppress(IpcError):  # it has ended with its connection
+                await channel.post(m.Close(channel.next_id(), self.session))
+        self.pool.close()
+
+    async def _take(self) -> PoolSlot:
+        """A free slot; makes more when there is none."""
+        channel = await self.connect()
+        async with self._lock:
+            self.untaint(self._client.boot)
+            while not self.pool.free:
+                await self._add(channel, self.more(channel.welcome.limits))
+            return self.pool.free.pop()
+
+    async def connect(self) -> AsyncChannel:
+        """The connection that the session is open on; after a restart of the daemon, a new one."""
+        if self._closed:
+            raise NotConnectedError(f"model {self.name!r} was closed", remedy="open it again")
+        if self._channel is not None and self._channel.dead is None:
+            return self._channel
+        channel = await self._client.channel()
+        async with self._lock:
+            if channel is not self._channel:
+                await self._open(channel)
+                self._channel = channel
+        return channel
+
+    async def _open(self, channel: AsyncChannel) -> None:
+        opened: m.Opened = await channel.post(self.open_message(channel.next_id()))
+        try:
+            first = self.accept(opened)
+        except SignatureChangedError:
+            await channel.post(m.Close(channel.next_id(), opened.session))
+            raise
+        if first:
+            await self._add(channel, self.first_slots)
+        elif not self._inline:
+            for block in self.pool.blocks:
+                attach = m.Attach(channel.next_id(), self.session, block.slots, block.nbytes)
+                await channel.post(attach, block.fd)
+
+    async def _add(self, channel: AsyncChannel, slots: int) -> None:
+        """More slots: memory of ours that the daemon maps too."""
+        block = self.pool.grow(slots)
+        try:
+            if not self._inline:
+                attach = m.Attach(channel.next_id(), self.session, slots, block.nbytes)
+                await channel.post(attach, block.fd)
+        except BaseException:
+            self.pool.forget(block)
+            raise
+        self.pool.free += self.pool.slots_of(block)
