@@ -22,6 +22,11 @@ PYTHON_MACS_PER_US = 400.0
 PYTHON_BYTES_PER_US = 400.0
 
 
+PARALLEL_NS = 4_000
+"""Steps that take less on one thread are not divided: handing work over and back costs about 600 ns, and cut
+steps run slower."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Multiply-accumulates per microsecond of one core with an instruction set: dense 8-bit, depthwise
@@ -35,8 +40,8 @@ class Rate:
 
 
 RATES: tuple[Rate, ...] = (
-    Rate(ARCHES["vnni"], 250_000, 80_000, 90_000, 25_000),
-    Rate(ARCHES["avx512"], 100_000, 40_000, 90_000, 25_000),
+    Rate(ARCHES["vnni"], 180_000, 40_000, 70_000, 20_000),
+    Rate(ARCHES["avx512"], 80_000, 25_000, 70_000, 20_000),
     Rate(ARCHES["avx2"], 50_000, 20_000, 45_000, 15_000),
     Rate(ARCHES["i8mm"], 40_000, 8_000, 12_000, 6_000),
     Rate(ARCHES["dotprod"], 25_000, 8_000, 12_000, 6_000),
@@ -78,6 +83,6 @@ def step_ns(op: str, work: int, kernels: Catalogue) -> float:
     family, _, dtype = op.partition("_")
     if family not in ("conv", "fc", "dw"):
         return work * 1000 / BYTES_PER_US
-    quantised = dtype.startswith(("s8", "hybrid"))
+    quantised = dtype.startswith(("s8", "s16", "hybrid"))
     per_us = (row.dw_s8, row.dw_f32) if family == "dw" else (row.s8, row.f32)
     return work * 1000 / per_us[0 if quantised else 1]

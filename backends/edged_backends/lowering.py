@@ -21,6 +21,7 @@ from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.spec import quantised
 from edged_backends.catalogue import Catalogue, KernelRow
 from edged_backends.choices import Choice, Option, choose
+from edged_backends.cost import PARALLEL_NS, step_ns
 from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, PythonStep
 
@@ -163,6 +164,10 @@ class Lowering:
         if ref.nbytes != output.nbytes or self.is_shifted(output) != self.is_shifted(input):
             raise RefusedError(f"{output.name} and {input.name} are not the same bytes")
         self.values[output] = ref
+
+    def threads_for(self, op: str, work: int) -> int:
+        """How many threads a step of `op` with so much work is worth: all, or one when it is short."""
+        return self.threads if step_ns(op, work, self.kernels) >= PARALLEL_NS else 1
 
     def view(self, output: Tensor, part: Ref) -> bool:
         """The output is a part of a value that is there already (a slice that lies in one piece): no step.

@@ -19,7 +19,7 @@ from edged.graph.arena import ALIGN
 from edged.graph.arrays import Array
 from edged_backends import _kernels
 from edged_backends.catalogue import Catalogue
-from edged_backends.cost import step_ns
+from edged_backends.cost import PARALLEL_NS, step_ns
 from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, Program, PythonStep
 
@@ -57,6 +57,7 @@ def pack(program: Program, kernels: Catalogue) -> Packed:
         for ref in step.operands:
             operands += _operand(ref, program.offsets)
         ns = min(int(step_ns(step.kernel.op, step.work, kernels)), 0xFFFFFFFF)
+        ns = ns if ns >= PARALLEL_NS else 0
         steps += _STEP.pack(step.kernel.index, at, first, len(step.operands), step.units, step.scratch, ns, 0)
     blocks = tuple(share(block) for block in program.constants)
     program.constants = blocks

@@ -47,7 +47,9 @@ def test_a_reshape_is_no_step() -> None:
     x, y = t("x", 1, 4, 6), t("y", 24)
     first, a = negated(x, "a")
     b = t("b", 24)
-    delegate = prepared((x,), (y,), first, Node("reshape", (a,), (b,)), Node("neg", (b,), (y,)))
+    delegate = prepared(
+        (x,), (y,), first, Node("reshape", (a,), (b,), {"new_shape": (24,)}), Node("neg", (b,), (y,))
+    )
     assert kernels(delegate) == ["neg_f32", "neg_f32"]
     assert (run(delegate, X)[0] == X.reshape(-1)).all()
 

@@ -19,7 +19,7 @@ typedef struct edged_operand {
     uint64_t offset, size;
 } edged_operand;
 
-/* A step ready to run. `work` is its estimated time on one thread, in nanoseconds. */
+/* A step ready to run. `work` is its estimated time on one thread, in nanoseconds; 0 when it is too short to be divided. */
 typedef struct edged_step {
     edged_kernel *function;
     const void *params;

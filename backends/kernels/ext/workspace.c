@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { ALIGN = 64, INLINE_BUFFERS = 16, HUGE_BYTES = 4 << 20, PARALLEL_NS = 2500, PART_NS = 20000, MOST_ROUNDS = 8 };
+enum { ALIGN = 64, INLINE_BUFFERS = 16, HUGE_BYTES = 4 << 20, PART_NS = 8000, MOST_ROUNDS = 8 };
 
 typedef struct workspace {
     PyObject_HEAD
@@ -113,7 +113,7 @@ static uint32_t parts_of(const edged_step *step, uint32_t threads) {
 
 static void run_step(const workspace *self, const edged_step *step, edged_pool *pool, char *scratch) {
     void *const *operands = (void *const *)self->pointers + step->operand;
-    if (pool != NULL && step->work >= PARALLEL_NS && step->units > 1) {
+    if (pool != NULL && step->work > 0 && step->units > 1) {
         edged_job job = {step, operands, scratch, self->stride};
         edged_pool_run(pool, &job, parts_of(step, edged_pool_threads(pool)));
         return;
@@ -145,7 +145,7 @@ static void run_steps(workspace *self, uint32_t begin, uint32_t end, edged_pool 
 /* True when some step of the range is worth more than one thread. */
 static int worth_a_pool(const edged_program *p, uint32_t begin, uint32_t end) {
     for (uint32_t i = begin; i < end; i++) {
-        if (p->steps[i].work >= PARALLEL_NS && p->steps[i].units > 1) {
+        if (p->steps[i].work > 0 && p->steps[i].units > 1) {
             return 1;
         }
     }
