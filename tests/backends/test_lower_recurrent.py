@@ -77,3 +77,46 @@ def test_float_svdf() -> None:
         {"rank": 2, "fused_activation_function": "RELU"},
     )  # fmt: skip
     steps_agree(model, [[rng.normal(size=(1, 20)).astype(np.float32)] for _ in range(8)])
+
+
+def _lstm(rng: np.random.Generator, dtype: str, major: bool) -> Model:
+    batch, steps, depth, units = 2, 5, 19, 6
+    whole = dtype == "int8"
+
+    def weights(*shape: int) -> Any:
+        if not whole:
+            return constant("float32", rng.normal(0, 0.4, shape).astype(np.float32))
+        return constant("int8", random_array(rng, "int8", shape), quant(rng.uniform(0.002, 0.01)))
+
+    def bias() -> Any:
+        if not whole:
+            return constant("float32", rng.normal(0, 0.4, units).astype(np.float32))
+        return constant("int32", rng.integers(-9000, 9000, units).astype(np.int32), quant(1e-4))
+
+    lead = (steps, batch) if major else (batch, steps)
+    hidden = quant(1 / 128, -3) if whole else None
+    states = [
+        tensor(dtype, (batch, units), hidden, variable=True, name="h"),
+        tensor(
+            "int16" if whole else dtype,
+            (batch, units),
+            quant(2.0**-11) if whole else None,
+            variable=True,
+            name="c",
+        ),
+    ]
+    inputs = [
+        tensor(dtype, (*lead, depth), quant(0.02, 5) if whole else None), *(weights(units, depth) for _ in range(4)),
+        *(weights(units, units) for _ in range(4)), None, None, None, *(bias() for _ in range(4)), None, None, *states,
+        None, None, None, None,
+    ]  # fmt: skip
+    attrs = {"fused_activation_function": "TANH", "cell_clip": 1.5, "time_major": major}
+    return one_op("unidirectional_sequence_lstm", inputs, [(dtype, (*lead, units), hidden)], attrs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("major", [False, True])
+def test_lstm(dtype: str, major: bool) -> None:
+    rng = np.random.default_rng(4)
+    model = _lstm(rng, dtype, major)
+    steps_agree(model, [[random_array(rng, dtype, model.main.inputs[0].shape)] for _ in range(4)])

@@ -1,0 +1,7 @@
+/* LSTM, portable C. */
+#include <math.h>
+
+#define KERNEL_NAME(op) op##_scalar
+#define TANH(x) tanhf(x)
+#define LOGISTIC(x) (1.0f / (1.0f + expf(-(x))))
+#include "lstm.inc"

@@ -1,0 +1,7 @@
+/* LSTM, vectorised by the compiler for this instruction set. */
+#include "../simd_math.h"
+
+#define KERNEL_NAME(op) op##_avx512
+#define TANH(x) edged_tanh_f32(x)
+#define LOGISTIC(x) edged_logistic_f32(x)
+#include "lstm.inc"
