@@ -12,13 +12,10 @@ import logging
 import os
 import pwd
 import signal
-import socket
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from edged_ipc.server import Server
 
 from edged import config as configuration
 from edged import journal, notify
@@ -30,7 +27,9 @@ from edged.errors import EdgedError
 from edged.runtime.house import House
 from edged.runtime.registry import total_in_flight
 from edged.source import file_source
+from edged_ipc.listening import adopt, bind
 from edged_ipc.messages import Limits
+from edged_ipc.server import Server
 
 log = logging.getLogger("edged")
 HOUSEKEEPING = 5.0
@@ -68,6 +67,7 @@ class Daemon:
             self.house, self.control, self._policy(config), _limits(config), self.work
         )
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._own_sockets: list[Path] = []
 
     def _policy(self, config: Config) -> Policy:
         return compile_rules(
@@ -86,10 +86,12 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        server = Server(self.service)
+        connections = self.config.limits.connections
+        server = Server(self.service, loop, _report, connections=connections, user_connections=connections)
         try:
-            await self._listen(server)
+            self._listen(server)
             await loop.run_in_executor(self.work, self._load_configured)
+            server.start()
             self.notifier.ready(self._status())
             log.info("ready on %s", self.paths.socket)
             keeper = asyncio.create_task(self._keep())
@@ -97,23 +99,27 @@ class Daemon:
             keeper.cancel()
             await self._drain(server)
         finally:
-            await server.close()
+            await loop.run_in_executor(None, server.stop)
             await loop.run_in_executor(None, self.house.close)
             self.work.shutdown()
+            for path in self._own_sockets:
+                path.unlink(missing_ok=True)
 
-    async def _listen(self, server: Server) -> None:
+    def _listen(self, server: Server) -> None:
+        """On the sockets that systemd hands over, else on our own; clients may queue before models are
+        there."""
+        group = _group("edged")
         for name, path, mode in (
             ("apps", self.paths.socket, 0o666),
-            ("control", self.paths.control_socket, 0o660),
+            ("control", self.paths.control_socket, 0o600 if group is None else 0o660),
         ):
             given = next((fd for key, fd in self.sockets.items() if name in key), None)
             if given is not None:
-                await server.listen(socket.socket(fileno=given), name)
+                server.listen(adopt(given, name), name)
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            await server.listen(path, name, mode=mode)
-            if name == "control":
-                _give_to_group(path, "edged")
+            server.listen(bind(path, mode, group=group if name == "control" else None), name)
+            self._own_sockets.append(path)
 
     def _load_configured(self) -> None:
         for model in self.config.model:
@@ -188,24 +194,31 @@ class Daemon:
     async def _drain(self, server: Server) -> None:
         self.notifier.stopping()
         log.info("stopping: no new requests, those in flight end")
-        await server.stop_accepting()
-        end = time.monotonic() + self.config.daemon.drain_seconds
-        entries = list(self.house.registry.entries.values())
-        while total_in_flight(entries) and time.monotonic() < end:
-            await asyncio.sleep(0.01)
-        left = total_in_flight(entries)
-        if left:
-            log.warning("%d requests did not end within %.0f s", left, self.config.daemon.drain_seconds)
+        loop = asyncio.get_running_loop()
+        seconds = self.config.daemon.drain_seconds
+        if not await loop.run_in_executor(None, server.drain, seconds):
+            left = total_in_flight(list(self.house.registry.entries.values()))
+            log.warning("%d requests did not end within %.0f s", left, seconds)
+
+
+def _report(text: str, error: BaseException | None) -> None:
+    """What goes wrong with a connection: a defect of ours with its traceback, a peer's mistake in one
+    line."""
+    if error is None:
+        log.info("%s", text)
+    else:
+        log.error("%s: %s", text, error, exc_info=error)
 
 
 def _limits(config: Config) -> Limits:
     return Limits(connections=config.limits.connections, inline_bytes=config.limits.message_bytes)
 
 
-def _give_to_group(path: Path, group: str) -> None:
-    """The control socket belongs to the group `edged` where there is one; without it, only its owner may use
-    it."""
+def _group(name: str) -> int | None:
+    """The group that may use the control socket beside its owner; None where it is not there, or not ours to
+    give."""
     try:
-        os.chown(path, -1, grp.getgrnam(group).gr_gid)
-    except (KeyError, PermissionError):
-        os.chmod(path, 0o600)
+        gid = grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+    return gid if os.geteuid() == 0 or gid in os.getgroups() else None
