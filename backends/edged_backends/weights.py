@@ -71,3 +71,23 @@ def pad(per_channel: Array, row: KernelRow) -> Array:
     out = np.zeros(up(per_channel.size, row.nr), per_channel.dtype)
     out[: per_channel.size] = per_channel
     return out
+
+
+_WINOGRAD_G = {
+    2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
+    4: np.array(
+        [
+            [1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1],
+        ]
+    ),
+}  # fmt: skip
+
+
+def pack_winograd(plain: Array, in_c: int, side: int, row: KernelRow) -> Array:
+    """[channels, 3 * 3 * in_c] -> G g G' for each position of F(side x side, 3x3), each packed."""
+    g = plain.reshape(len(plain), 3, 3, in_c).astype(np.float64)
+    transform = _WINOGRAD_G[side]
+    spread = np.einsum("ik,nklc,jl->ijnc", transform, g, transform).astype(np.float32)
+    matrices = spread.reshape(-1, len(plain), in_c)
+    return np.concatenate([pack(matrix, row) for matrix in matrices])

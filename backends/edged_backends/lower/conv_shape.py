@@ -18,6 +18,9 @@ from edged_backends.weights import up
 L1_BAND = 32 * 1024
 """Bytes of copied activations that a unit should not exceed: they are read once per block of channels."""
 
+WINOGRAD_BYTES = 512 * 1024
+"""Bytes of transformed inputs and products of a unit."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConvShape:
@@ -188,3 +191,28 @@ def scratch_f32(shape: ConvShape, row: KernelRow) -> int:
         return 0
     in_place = shape.inside and (shape.segments > 1 or shape.kernel_h * shape.kernel_w == 1)
     return up(4 * shape.segments, 64) + (0 if in_place else 4 * copied(shape))
+
+
+def fits_winograd(shape: ConvShape) -> bool:
+    """A 3x3 window of stride 1 over all channels."""
+    s = shape
+    window = (s.kernel_h, s.kernel_w, s.stride_h, s.stride_w, s.dilation_h, s.dilation_w)
+    return window == (3, 3, 1, 1, 1, 1) and s.in_pitch == s.in_c and s.out_pitch == s.out_c
+
+
+def winograd_band(shape: ConvShape, side: int, threads: int = 1) -> tuple[int, int]:
+    """(rows of tiles, tiles) of a unit: as many as keep its transforms in L2."""
+    across, down = -(-shape.out_w // side), -(-shape.out_h // side)
+    each = 4 * (side + 2) ** 2 * across * (shape.in_c + up(shape.out_c, 16))
+    band = max(1, min(down, WINOGRAD_BYTES // each))
+    if threads > 1:
+        band = min(band, max(1, -(-shape.batch * down // (2 * threads))))
+    band = -(-down // -(-down // band))
+    return band, band * across
+
+
+def winograd_scratch(shape: ConvShape, side: int, threads: int = 1) -> int:
+    """Bytes per thread: transformed inputs, then products."""
+    _, tiles = winograd_band(shape, side, threads)
+    positions = (side + 2) ** 2
+    return 4 * (up(positions * tiles * shape.in_c, 16) + positions * tiles * up(shape.out_c, 16))

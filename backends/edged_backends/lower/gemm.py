@@ -10,7 +10,7 @@ import numpy as np
 from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.spec import attr
 from edged.graph.ops.weighted import wide_bias
-from edged_backends.algorithms import conv_key, conv_options
+from edged_backends.algorithms import WINOGRAD, conv_key, conv_options
 from edged_backends.catalogue import KernelRow
 from edged_backends.lower import conv_shape as cs
 from edged_backends.lower.conv_shape import ConvShape
@@ -25,7 +25,7 @@ from edged_backends.lower.weighted import (
 )
 from edged_backends.lowering import Lowering, RefusedError
 from edged_backends.operands import Ref
-from edged_backends.weights import up
+from edged_backends.weights import pack_winograd, pad, up
 
 _RESIDUAL = "mult1 shift1 zero2 mult2 shift2 zero3 mult3 shift3 add_min add_max"
 NO_ADD: Mapping[str, int] = dict.fromkeys(_RESIDUAL.split(), 0)
@@ -94,13 +94,18 @@ def lower_conv_add(lowering: Lowering, nodes: Sequence[Node]) -> str | None:
 
 def _way(lowering: Lowering, shape: ConvShape, row: KernelRow, element: int) -> tuple[ConvShape, str]:
     """The shape cut for the way that was chosen, and why."""
+    threads = lowering.threads_for(row.op, shape.macs)
     if row.mr == 1 or shape.kernel_h * shape.kernel_w == 1:
         cut = cs.with_segments(shape, "im2col")
         why = "a matrix product" if shape.depth == shape.in_c else "window by window"
-        return cs.with_units(cut, row, element, lowering.threads), why
-    key = conv_key(shape, row.op, lowering.threads)
-    made = lowering.choose(key, conv_options(shape, row, element))
-    return cs.with_units(cs.with_segments(shape, made.chosen), row, element, lowering.threads), made.why
+        return cs.with_units(cut, row, element, threads), why
+    key = conv_key(shape, row.op, threads)
+    fast = lowering.kernels.pick("winograd_f32")
+    winograd = element == 4 and fast is not None and fast.mr > 1
+    made = lowering.choose(key, conv_options(shape, row, element, winograd))
+    if made.chosen in WINOGRAD:
+        return shape, made.why
+    return cs.with_units(cs.with_segments(shape, made.chosen), row, element, threads), made.why
 
 
 def add_residual_params(lowering: Lowering, layer: Layer) -> Mapping[str, int]:
@@ -142,9 +147,35 @@ def add_f32(lowering: Lowering, layer: Layer) -> None:
     assert row is not None, "conv_f32 has a scalar row"
     low, high = clamp_f32(layer.residual.node if layer.residual else layer.node)
     shape, why = _way(lowering, layer.shape, row, 4)
+    side = next((WINOGRAD[way] for way in WINOGRAD if why.startswith(way)), 0)
+    if side:
+        _add_winograd(lowering, layer, side, (low, high), why)
+        return
     params = {**shape.params(), "act_min": low, "act_max": high}
     constants = float_operands(lowering, layer.w, row, shape.out_first)
     _step(lowering, layer, shape, params, constants, cs.scratch_f32(shape, row), why, "conv_f32")
+
+
+def _add_winograd(lowering: Lowering, layer: Layer, side: int, bounds: tuple[float, float], why: str) -> None:
+    row = lowering.kernels.pick("winograd_f32")
+    assert row is not None, "the option was offered because there is a row"
+    shape, w = layer.shape, layer.w
+    threads = lowering.threads_for(row.op, shape.macs)
+    band, _ = cs.winograd_band(shape, side, threads)
+    params: dict[str, int | float] = {name: getattr(shape, name) for name in _WINOGRAD_FIELDS}
+    params.update(tile=side, band=band, act_min=bounds[0], act_max=bounds[1])
+    bias = np.zeros(len(w.plain), np.float32) if w.bias is None else w.bias.astype(np.float32)
+    packed = pack_winograd(w.plain, shape.in_c, side, row)
+    constants = [
+        lowering.const(packed, ("winograd", w.tensor, side, row.name)),
+        lowering.const(pad(bias, row)),
+    ]
+    scratch = cs.winograd_scratch(shape, side, threads)
+    units = shape.batch * -(-shape.out_h // (side * band))
+    _step(lowering, layer, shape, params, constants, scratch, why, "winograd_f32", units)
+
+
+_WINOGRAD_FIELDS = ("in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "pad_top", "pad_left")
 
 
 def _step(
@@ -156,6 +187,7 @@ def _step(
     scratch: int,
     why: str,
     op: str,
+    units: int = 0,
 ) -> None:
     """Output, input, constants, residual.
 
@@ -169,8 +201,8 @@ def _step(
         why = f"{why}; with the addition"
         inplace = None if other.value is source.value else len(constants) + 2
     lowering.step(
-        op, params, [lowering.ref(output), source, *constants, other], units=shape.units, scratch=scratch,
-        why=why, work=shape.macs, inplace=inplace,
+        op, params, [lowering.ref(output), source, *constants, other], units=units or shape.units,
+        scratch=scratch, why=why, work=shape.macs, inplace=inplace,
     )  # fmt: skip
 
 
@@ -278,7 +310,7 @@ def add_fc_s8(lowering: Lowering, layer: Layer) -> None:
     source, output = lowering.internal(node.input(0)), lowering.internal(node.outputs[0])
     low, high = clamp_q(node, output)
     zeros = (source.zero_point, w.quant.zero_point)
-    columns = fc_columns(shape.out_c, row, lowering.threads)
+    columns = fc_columns(shape.out_c, row, lowering.threads_for(row.op, shape.macs))
     params = {
         "rows": shape.out_h, "depth": shape.depth, "out_c": shape.out_c, "columns": columns,
         "input_zero": zeros[0], "weight_zero": zeros[1], "output_zero": output.zero_point,
@@ -296,7 +328,7 @@ def add_fc_f32(lowering: Lowering, layer: Layer) -> None:
     assert row is not None, "fc_f32 has a scalar row"
     node, shape = layer.node, layer.shape
     low, high = clamp_f32(node)
-    columns = fc_columns(shape.out_c, row, lowering.threads)
+    columns = fc_columns(shape.out_c, row, lowering.threads_for(row.op, shape.macs))
     params = {
         "rows": shape.out_h, "depth": shape.depth, "out_c": shape.out_c, "columns": columns,
         "act_min": low, "act_max": high,
