@@ -90,3 +90,15 @@ def random_array(rng: np.random.Generator, dtype: DType | str, shape: Sequence[i
     if not kind.startswith("uint"):
         low, high = -(high >> 1), high >> 1
     return rng.integers(low, high, tuple(shape)).astype(numpy_dtype(kind))
+
+
+def random_weights(rng: np.random.Generator, dtype: DType | str, shape: Sequence[int]) -> Array:
+    """Values of a symmetrically quantised constant: the least integer never occurs.
+
+    (LiteRT's SSE kernels take the absolute value of hybrid weights in their own width, and get -128 wrong.)
+    """
+    least = -(1 << (DType(dtype).bits - 1))
+    values = random_array(rng, dtype, shape)
+    if DType(dtype) is DType.UINT8:
+        return np.where(values == 128, np.uint8(129), values)
+    return np.maximum(values, least + 1)
