@@ -14,6 +14,7 @@ from edged.graph import rules_fuse, rules_layout
 from edged.graph.constants import fold_constants
 from edged.graph.model import Graph, Model, Node, Tensor
 from edged.graph.rewrite import rewrite
+from edged.graph.shapes import resolve
 
 Pass = Callable[[Graph], Graph]
 
@@ -54,6 +55,7 @@ def optimise_graph(graph: Graph) -> Graph:
 
 
 def optimise(model: Model) -> Model:
-    """`model` with every graph through every pass; signatures stay valid, since graph inputs and outputs
-    stay."""
+    """`model` with shapes completed, and then every graph through every pass; signatures stay valid, since
+    graph inputs and outputs stay."""
+    model = resolve(model)
     return replace(model, graphs=tuple(optimise_graph(graph) for graph in model.graphs))

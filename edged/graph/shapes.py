@@ -1,12 +1,14 @@
-"""Shapes of a whole graph: resizing inputs, and counting multiply-accumulates."""
+"""Shapes of a whole graph: resizing inputs, completing what a file leaves out, counting
+multiply-accumulates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edged.errors import ModelError, ShapeError
+from edged.errors import EdgedError, ModelError, ShapeError
 from edged.graph.arrays import constant
+from edged.graph.evaluate import constant_value
 from edged.graph.model import Graph, Model, Node, Shape, Tensor
 from edged.graph.ops import table
 from edged.graph.ops.spec import Array
@@ -94,3 +96,54 @@ def resize(model: Model, shapes: Mapping[str, Shape]) -> Model:
         for s in model.signatures
     )
     return replace(model, graphs=(graph, *model.graphs[1:]), signatures=signatures)
+
+
+def resolve(model: Model) -> Model:
+    """`model` with the shapes that follow from its inputs' shapes where the file states others, or none.
+
+    Files leave out what LiteRT works out before a run (the outputs of TFLite_Detection_PostProcess).
+    Shapes that only a run knows stay as they are. """
+    new: dict[Tensor, Tensor] = {}
+    graphs = tuple(_resolved(graph, new) for graph in model.graphs)
+    if not new:
+        return model
+    signatures = tuple(
+        replace(s, outputs={name: new.get(t, t) for name, t in s.outputs.items()}) for s in model.signatures
+    )
+    return replace(model, graphs=graphs, signatures=signatures)
+
+
+def _resolved(graph: Graph, new: dict[Tensor, Tensor]) -> Graph:
+    known: dict[Tensor, Shape] = {t: t.shape for t in (*graph.inputs, *graph.constants, *graph.variables)}
+    nodes = []
+    for node in graph.nodes:
+        if any(t in new for t in node.inputs if t is not None):
+            node = replace(node, inputs=tuple(None if t is None else new.get(t, t) for t in node.inputs))
+        for tensor, shape in zip(node.outputs, _inferred(node, known), strict=False):
+            held = tensor
+            if shape is not None and (tuple(shape) != tensor.shape or not tensor.rank_known):
+                held = new[tensor] = replace(tensor, shape=tuple(shape), signature=None, rank_known=True)
+            if shape is not None:
+                known[held] = held.shape
+        if any(t in new for t in node.outputs):
+            node = replace(node, outputs=tuple(new.get(t, t) for t in node.outputs))
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes), outputs=tuple(new.get(t, t) for t in graph.outputs))
+
+
+def _inferred(node: Node, known: Mapping[Tensor, Shape]) -> Sequence[Shape | None]:
+    """Shapes of a node's outputs; None where nobody knows, or where the node is wrong (its run will say
+    so)."""
+
+    def value(index: int) -> Array | None:
+        tensor = node.optional(index)
+        fixed = tensor is not None and tensor.constant and tensor.dtype.bits > 0
+        return constant_value(tensor) if fixed and tensor is not None else None
+
+    spec = table().get(node.kind)
+    if spec is None:
+        return [None] * len(node.outputs)
+    try:
+        return spec.infer(node, [None if t is None else known.get(t) for t in node.inputs], value)
+    except EdgedError:
+        return [None] * len(node.outputs)
