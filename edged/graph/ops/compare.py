@@ -1,8 +1,8 @@
 """EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL: two tensors -> bool.
 
 Quantised int8 and uint8 are compared after both are brought, with 8 guard bits, to a common real scale;
-int16 only for EQUAL and NOT_EQUAL, since LiteRT compares stored int16 values for order. (TFLite Micro takes int16
-for GREATER alone, and scales by numbers that it never set.)
+int16 only for EQUAL and NOT_EQUAL, since LiteRT compares stored int16 values for order. (TFLite Micro takes
+int16 for GREATER alone, and scales by numbers that it never set.)
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ FLOOR, CEIL, ROUND work on the stored values. COMPLEX_ABS, REAL and IMAG take co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -91,7 +92,7 @@ def rsqrt_quantised(node: Node, x: Array) -> Array:
     values = x.astype(np.int64) - zero_point_of(source)
     if (values < 0).any():
         raise InputError(f"{node.where}: RSQRT of a negative value")
-    real = 1.0 / float(np.sqrt(scale_of(source)) * scale_of(result))
+    real = 1.0 / (math.sqrt(float(scale_of(source))) * float(scale_of(result)))
     multiplier, shift = fp.quantize_multiplier(real)
     distinct, where = np.unique(values, return_inverse=True)
     outputs = np.empty(distinct.shape, np.int64)
