@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "gemm_more.h"
 #include "gemm_pack.h"
 
 typedef struct s8_weights {
@@ -228,11 +229,12 @@ static int check_fc_f32(check_ctx *ctx) {
 
 int check_gemm(check_ctx *ctx) {
     int bad = 0;
-    for (int i = 0; i < 150 * ctx->repeats; i++) {
+    for (int i = 0; i < 100 * ctx->repeats; i++) {
         bad |= check_conv_s8(ctx);
         bad |= check_conv_f32(ctx);
         bad |= check_fc_s8(ctx);
         bad |= check_fc_f32(ctx);
+        bad |= check_gemm_more(ctx);
     }
     return bad;
 }
