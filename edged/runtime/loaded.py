@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edged.backend import Delegate, RunContext
@@ -44,6 +45,41 @@ class Step:
         return self.measured_us or self.part.microseconds
 
 
+Row = tuple[str, str, str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What clients see of a model: for every input and output its kind, name, type and quantisation."""
+
+    rows: tuple[Row, ...]
+
+    def difference(self, other: Form) -> str:
+        """What a client of this form would trip over in `other`; "" when nothing."""
+        names, others = ([f"{kind} {name}" for kind, name, _, _ in f.rows] for f in (self, other))
+        if names != others:
+            return f"it had {', '.join(names)} and has {', '.join(others)}"
+        for (kind, name, was, old), (_, _, now, new) in zip(self.rows, other.rows, strict=True):
+            if (was, old) != (now, new):
+                return f"{kind} {name} was {was} and is {now}" + (
+                    ", quantised otherwise" if was == now else ""
+                )
+        return ""
+
+
+def form_of(graph: Graph, input_names: Sequence[str], output_names: Sequence[str]) -> Form:
+    """The form of a graph's inputs and outputs."""
+
+    def row(kind: str, name: str, tensor: Tensor) -> Row:
+        q = None if tensor.dtype.is_float else tensor.quantization
+        dims = "x".join(map(str, tensor.shape))
+        return kind, name, f"{tensor.dtype}[{dims}]", None if q is None else (q.scales, q.zero_points)
+
+    inputs = [row("input", n, t) for n, t in zip(input_names, graph.inputs, strict=True)]
+    outputs = [row("output", n, t) for n, t in zip(output_names, graph.outputs, strict=True)]
+    return Form((*inputs, *outputs))
+
+
 @dataclass(eq=False)
 class Loaded:
     """`places` lists the tensors of a request: the graph's inputs, its outputs, then what crosses between
@@ -73,6 +109,10 @@ class Loaded:
     shared: list[RunContext] | None = None
     batched: dict[int, Loaded] = field(default_factory=dict)
     rooms: dict[int, BatchBuffers] = field(default_factory=dict)
+
+    @cached_property
+    def form(self) -> Form:
+        return form_of(self.graph, self.input_names, self.output_names)
 
     def remaining_us(self, step: int) -> float:
         """Expected time from `step` to the end."""

@@ -80,7 +80,7 @@ class Registry:
             old = entry.current
             kept = entry.source, entry.demand
             made = self._make(entry, source, demand or entry.demand)
-            if old is not None and not force and (difference := signature_difference(old, made)):
+            if old is not None and not force and (difference := old.form.difference(made.form)):
                 made.close()
                 raise SignatureChangedError(
                     f"model {name!r}: the new version has another signature: {difference}",
@@ -117,10 +117,10 @@ class Registry:
     def open(self, name: str, slots: list[memoryview]) -> ClientSession:
         """A client's session on a model; an evicted one is read again. The lease holds until `close`."""
         entry = self.find(name)
-        self.ready(entry)
+        loaded = self.ready(entry)
         with entry.guard:
             entry.leases += 1
-        return ClientSession(entry, slots, entry.priority)
+        return ClientSession(entry, loaded.form, slots, entry.priority)
 
     def close(self, session: ClientSession) -> None:
         """Gives the lease back."""
@@ -287,24 +287,6 @@ class Registry:
                 self.unload(entry.name)
             except EdgedError as error:
                 self.log(f"model {entry.name}: {error}")
-
-
-def signature_difference(old: Loaded, new: Loaded) -> str:
-    """What a client of `old` would trip over in `new`; "" when nothing."""
-    for what, names_old, names_new, ours, theirs in (
-        ("input", old.input_names, new.input_names, old.graph.inputs, new.graph.inputs),
-        ("output", old.output_names, new.output_names, old.graph.outputs, new.graph.outputs),
-    ):
-        if names_old != names_new:
-            return f"{what}s were {', '.join(names_old)} and are {', '.join(names_new)}"
-        for name, a, b in zip(names_old, ours, theirs, strict=True):
-            qa, qb = a.quantization, b.quantization
-            same_quant = a.dtype.is_float or (qa and (qa.scales, qa.zero_points)) == (
-                qb and (qb.scales, qb.zero_points)
-            )
-            if (a.dtype, a.shape) != (b.dtype, b.shape) or not same_quant:
-                return f"{what} {name} was {a} and is {b}"
-    return ""
 
 
 def total_in_flight(entries: Sequence[Entry]) -> int:

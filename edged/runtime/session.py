@@ -20,7 +20,8 @@ from edged.backend import RunContext
 from edged.errors import EdgedError
 from edged.runtime import batch
 from edged.runtime.device import Device
-from edged.runtime.loaded import Loaded
+from edged.runtime.errors import SignatureChangedError
+from edged.runtime.loaded import Form, Loaded
 from edged.runtime.request import NEVER, Request
 from edged_ipc.codes import Code
 
@@ -69,8 +70,9 @@ class ClientSession:
     """One client's open model. Its variables are its own; its slots are memory that it shares with the
     daemon."""
 
-    def __init__(self, entry: Entry, slots: list[memoryview], priority: int) -> None:
+    def __init__(self, entry: Entry, form: Form, slots: list[memoryview], priority: int) -> None:
         self.entry = entry
+        self.form = form
         self.priority = priority
         self.slots = slots
         self.bindings: list[Binding | None] = [None] * len(slots)
@@ -96,6 +98,11 @@ class ClientSession:
         """The slot cut up for `loaded`, anew when a swap or a lost device made another one."""
         found = self.bindings[slot]
         if found is None or found.loaded is not loaded:
+            if loaded.form is not self.form and (difference := self.form.difference(loaded.form)):
+                raise SignatureChangedError(
+                    f"model {self.entry.name!r} was swapped for one of another signature: {difference}",
+                    remedy="open it again",
+                )
             found = self.bindings[slot] = bind(loaded, self.slots[slot])
         return found
 

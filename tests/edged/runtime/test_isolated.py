@@ -8,10 +8,6 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from sim import isolated_plugin
-from support.install import install
-from support.runtime_bench import expected
-from support.small_models import chain, mixed
 
 from edged.config import Config, LimitsConfig
 from edged.runtime import recovery
@@ -19,6 +15,10 @@ from edged.runtime.device import Device, DeviceState
 from edged.runtime.house import Call, House
 from edged.runtime.isolated import IsolatedBackend
 from edged.source import Source
+from sim import isolated_plugin
+from support.install import install
+from support.runtime_bench import expected
+from support.small_models import chain, mixed
 
 X = np.arange(8, dtype=np.int8)[None]
 Mood = Callable[[str], None]

@@ -12,8 +12,8 @@ from edged.runtime import recovery
 from edged.runtime.device import DeviceState
 from edged_ipc.codes import Code
 from sim.fake_backend import FakeBackend
-from support.small_models import chain
 from support.runtime_bench import Bench, ask, expected, got, put
+from support.small_models import chain
 
 Make = Callable[..., Bench]
 X = np.arange(8, dtype=np.int8)[None]

@@ -11,8 +11,8 @@ import pytest
 from edged.runtime.errors import BadSlotError, BusyError
 from edged_ipc.codes import Code
 from sim.fake_backend import FakeBackend
-from support.small_models import chain, mixed
 from support.runtime_bench import Bench, ask, expected, got, put
+from support.small_models import chain, mixed
 
 Make = Callable[..., Bench]
 RNG = np.random.default_rng(3)
