@@ -18,25 +18,25 @@ static inline int32_t depthwise_lanes(const edged_depthwise_s8_params *p) {
 }
 
 static inline size_t depthwise_packed_bytes(const edged_depthwise_s8_params *p) {
-    return (size_t)depthwise_lanes(p) * 4 * (size_t)(p->rows * p->groups * p->kernel_w * p->planes);
+    return (size_t)depthwise_lanes(p) * 4 * (size_t)(p->rows * p->groups * edged_dw_plan_of(p).taps_w * p->planes);
 }
 
-/* Weight byte i of tap (g, kx) for output row r, less the zero point. */
-static inline int32_t depthwise_tap(const depthwise_s8 *d, int32_t r, int32_t g, int32_t kx, int32_t i, int32_t c) {
+/* Byte i of tap (g, k) for output row r: a weight less the zero point. */
+static inline int32_t depthwise_tap(const depthwise_s8 *d, int32_t r, int32_t g, int32_t k, int32_t i, int32_t c) {
     const edged_depthwise_s8_params *p = &d->p;
-    const int32_t ky = 4 * g + i - r * p->stride_h;
-    if (ky < 0 || ky >= p->kernel_h) return 0;
+    const int32_t ky = p->quads ? 2 * g + i / 2 : 4 * g + i - r * p->stride_h, kx = p->quads ? 2 * k + i % 2 : k;
+    if (ky < 0 || ky >= p->kernel_h || kx >= p->kernel_w) return 0;
     return d->weights[(ky * p->kernel_w + kx) * p->channels * p->multiplier + c] - p->weight_zero;
 }
 
 static inline void depthwise_pack(const depthwise_s8 *d, int8_t *to) {
     const edged_depthwise_s8_params *p = &d->p;
-    const int32_t channels = p->channels * p->multiplier;
+    const int32_t channels = p->channels * p->multiplier, wide = edged_dw_plan_of(p).taps_w;
     for (int32_t v = 0; v < edged_dw_vectors(channels); v++) {
         for (int32_t r = 0; r < p->rows; r++) {
-            for (int32_t t = 0; t < p->groups * p->kernel_w; t++) {
+            for (int32_t t = 0; t < p->groups * wide; t++) {
                 for (int32_t l = 0; l < 64; l++) {
-                    const int32_t w = depthwise_tap(d, r, t / p->kernel_w, t % p->kernel_w, l % 4, (v * 16 + l / 4) % channels);
+                    const int32_t w = depthwise_tap(d, r, t / wide, t % wide, l % 4, (v * 16 + l / 4) % channels);
                     to[l] = (int8_t)(p->planes == 1 ? w : w >> 1);
                     if (p->planes == 2) to[64 + l] = (int8_t)(w - (w >> 1));
                 }
@@ -63,15 +63,16 @@ static inline void depthwise_pack_scales(const depthwise_s8 *d, int32_t *bias, i
 static inline size_t depthwise_scratch(const edged_depthwise_s8_params *p) {
     const edged_dw_plan plan = edged_dw_plan_of(p);
     const size_t row = ((size_t)p->in_w * (size_t)plan.channels + 63) / 64 * 64;
-    return ((size_t)p->groups * (size_t)plan.columns * (size_t)p->block * 4 + EDGED_DW_SLACK + 63) / 64 * 64 +
+    return ((size_t)p->groups * (size_t)edged_dw_row_groups(&plan, p->block) * 4 + EDGED_DW_SLACK + 63) / 64 * 64 +
            row * (size_t)(p->multiplier == 1 ? 1 : 1 + 4 * p->groups);
 }
 
 /* rows, groups, planes and block, as the lowering chooses them. */
 static inline void depthwise_choose(edged_depthwise_s8_params *p, int32_t limit) {
     const int single = p->stride_h == 1 && p->dilation_h == 1;
+    p->quads = p->stride_h == 2 && p->stride_w == 2 && p->dilation_h == 1 && p->dilation_w == 1 && p->kernel_h > 1 && p->kernel_w > 1;
     p->rows = !single ? 1 : p->kernel_h == 3 ? 2 : p->kernel_h == 5 ? 4 : p->kernel_h == 2 || p->kernel_h == 7 ? 2 : 1;
-    p->groups = ((p->rows - 1) * p->stride_h + p->kernel_h + 3) / 4;
+    p->groups = p->quads ? (p->kernel_h + 1) / 2 : ((p->rows - 1) * p->stride_h + p->kernel_h + 3) / 4;
     p->planes = p->weight_zero == 0 ? 1 : 2;
     const int32_t channels = p->channels * p->multiplier;
     p->block = channels;

@@ -20,7 +20,7 @@ LANES = 16
 MOST_TAPS = 64
 """Interleaved taps (groups x kernel width) that the kernel has room for (EDGED_DW_TAPS)."""
 MOST_PHASES = 4
-SLACK = 512
+SLACK, GAP = 512, 64
 CACHE_BYTES = 24 * 1024
 """Interleaved rows are to stay in L1: channels are taken in blocks that fit."""
 ROWS_BYTES = 32 * 1024
@@ -34,13 +34,14 @@ class Way:
     groups: int
     planes: int
     block: int
+    quads: bool
     columns: int
+    phases: int
 
     def scratch(self, in_w: int, channels: int, multiplied: bool) -> int:
         row = _up(in_w * channels)
-        return _up(self.groups * self.columns * self.block * 4 + SLACK) + row * (
-            1 + 4 * self.groups * multiplied
-        )
+        groups = self.groups * (self.columns * self.block + self.phases * GAP)
+        return _up(groups * 4 + SLACK) + row * (1 + 4 * self.groups * multiplied)
 
 
 def _up(nbytes: int) -> int:
@@ -49,27 +50,38 @@ def _up(nbytes: int) -> int:
 
 def way_of(p: dict[str, Any], channels: int, planes: int) -> Way | None:
     """The way for a shape, or None where the kernel has no room for it."""
+    strides, dilations = (p["stride_h"], p["stride_w"]), (p["dilation_h"], p["dilation_w"])
+    high, wide = p["kernel_h"], p["kernel_w"]
+    quads = strides == (2, 2) and dilations == (1, 1) and high > 1 and wide > 1
     plain = p["stride_h"] == 1 and p["dilation_h"] == 1
-    rows = {2: 2, 3: 2, 5: 4, 7: 2}.get(p["kernel_h"], 1) if plain else 1
-    groups = -(-((rows - 1) * p["stride_h"] + p["kernel_h"]) // 4)
-    if groups * p["kernel_w"] > MOST_TAPS or 4 * groups > MOST_TAPS or p["stride_w"] > MOST_PHASES:
+    rows = {2: 2, 3: 2, 5: 4, 7: 2}.get(high, 1) if plain else 1
+    groups = -(-high // 2) if quads else -(-((rows - 1) * p["stride_h"] + high) // 4)
+    taps_w, phases = (-(-wide // 2), 1) if quads else (wide, p["stride_w"])
+    if groups * taps_w > MOST_TAPS or phases > MOST_PHASES:
         return None
-    wide = (p["out_w"] - 1) * p["stride_w"] + (p["kernel_w"] - 1) * p["dilation_w"] + 1
-    most = max(LANES, CACHE_BYTES // (4 * groups * wide) // LANES * LANES)
+    columns = (p["out_w"] - 1) * phases + (taps_w - 1) * (1 if quads else p["dilation_w"]) + 1
+    most = max(LANES, CACHE_BYTES // (4 * groups * columns) // LANES * LANES)
     block = min(channels, most) if channels % LANES == 0 else channels
-    return Way(rows, groups, planes, block, wide)
+    return Way(rows, groups, planes, block, quads, columns, phases)
 
 
 def pack_taps(weights: Array, way: Way, stride_h: int) -> Array:
-    """int [kernel_h, kernel_w, channels] -> s8 [vectors][rows][groups][kernel_w][planes][16][4]."""
+    """int [kernel_h, kernel_w, channels] -> s8 [vectors][rows][groups][taps_w][planes][16][4]."""
     kernel_h, kernel_w, channels = weights.shape
     vectors = channels // gcd(channels, LANES)
     lanes = np.arange(vectors * LANES) % channels
-    spread = np.zeros((way.rows, way.groups * 4, kernel_w, channels), np.int16)
-    for r in range(way.rows):
-        spread[r, r * stride_h : r * stride_h + kernel_h] = weights
-    taps = spread.reshape(way.rows, way.groups, 4, kernel_w, channels)[..., lanes]
-    taps = taps.reshape(*taps.shape[:-1], vectors, LANES).transpose(4, 0, 1, 3, 5, 2)
+    if way.quads:
+        wide = -(-kernel_w // 2)
+        spread = np.zeros((way.groups * 2, wide * 2, channels), np.int16)
+        spread[:kernel_h, :kernel_w] = weights
+        apart = spread.reshape(1, way.groups, 2, wide, 2, channels).transpose(0, 1, 2, 4, 3, 5)
+        taps = apart.reshape(1, way.groups, 4, wide, channels)
+    else:
+        rows = np.zeros((way.rows, way.groups * 4, kernel_w, channels), np.int16)
+        for r in range(way.rows):
+            rows[r, r * stride_h : r * stride_h + kernel_h] = weights
+        taps = rows.reshape(way.rows, way.groups, 4, kernel_w, channels)
+    taps = taps[..., lanes].reshape(*taps.shape[:-1], vectors, LANES).transpose(4, 0, 1, 3, 5, 2)
     planes = [taps] if way.planes == 1 else [taps >> 1, taps - (taps >> 1)]
     return np.stack(planes, axis=4).astype(np.int8)
 
@@ -156,7 +168,7 @@ def _s8(lowering: Lowering, node: Node, weights: Array) -> str | None:
             _interleaved(lowering, node, row, p, way, [centred, bias, exact])
             return None
         row = _plain_row(lowering, "dw_s8")
-    p.update(rows=1, groups=1, planes=1, block=channels)
+    p.update(rows=1, groups=1, planes=1, block=channels, quads=0)
     refs = [
         lowering.ref(node.outputs[0]),
         lowering.ref(node.input(0)),
@@ -173,13 +185,14 @@ def _interleaved(
     weights, bias, pairs = values
     channels = weights.shape[2]
     folded = bias.astype(np.int64) - (p["input_zero"] + 128) * weights.sum(axis=(0, 1))
-    p.update(rows=way.rows, groups=way.groups, planes=way.planes, block=way.block)
+    p.update(rows=way.rows, groups=way.groups, planes=way.planes, block=way.block, quads=int(way.quads))
     key = ("dw", node.input(1), row.name, way, p["stride_h"])
     refs = [
         lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(pack_taps(weights, way, p["stride_h"]), key),
         *(lowering.const(spread_lanes(a)) for a in (_wrapped(folded), pairs[:, 0], pairs[:, 1])),
     ]  # fmt: skip
-    why = f"four rows interleaved, {way.rows} output rows a pass" + (
+    four = "two by two pixels" if way.quads else "four rows"
+    why = f"{four} interleaved, {way.rows} output rows a pass" + (
         ", two weight planes" if way.planes == 2 else ""
     )
     scratch = way.scratch(p["in_w"], channels, p["multiplier"] > 1)

@@ -1,5 +1,5 @@
-/* Depthwise int8 by VNNI on interleaved rows (geometry.h). Scratch: 4 * groups * (columns * block) + in_w * channels * (1, or with a
- * multiplier 1 + 4 * groups) + EDGED_DW_SLACK bytes, each part rounded up to 64.
+/* Depthwise int8 by VNNI on interleaved rows (geometry.h). Scratch: 4 * groups * edged_dw_row_groups() + EDGED_DW_SLACK bytes, then in_w * channels
+ * (1, or with a multiplier 1 + 4 * groups times), each part rounded up to 64.
  *
  * Requantisation is TFLite's double rounding in nine instructions for 16 lanes. The high half of acc * 2 multiplier is the doubling high
  * multiply. The addend of the rounding shift and the output's zero point (shifted up by the same amount) ride in the upper half
@@ -17,20 +17,25 @@
 
 /* ---- interleaving ---- */
 
-/* dst[4 i + k] = rows[k][i] xor 0x80 for 64 i. */
-INLINE void interleave_64(uint8_t *dst, __m512i a, __m512i b, __m512i c, __m512i d) {
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+/* Four rows of 64 bytes whose dwords are in the order that the unpacking undoes: dst[4 i + k] = row k's byte i, xor 0x80. */
+INLINE void merge_64(uint8_t *dst, __m512i a, __m512i b, __m512i c, __m512i d) {
     const __m512i sign = _mm512_set1_epi8((char)0x80);
-    a = _mm512_permutexvar_epi32(order, _mm512_xor_si512(a, sign));
-    b = _mm512_permutexvar_epi32(order, _mm512_xor_si512(b, sign));
-    c = _mm512_permutexvar_epi32(order, _mm512_xor_si512(c, sign));
-    d = _mm512_permutexvar_epi32(order, _mm512_xor_si512(d, sign));
+    a = _mm512_xor_si512(a, sign);
+    b = _mm512_xor_si512(b, sign);
+    c = _mm512_xor_si512(c, sign);
+    d = _mm512_xor_si512(d, sign);
     const __m512i ab0 = _mm512_unpacklo_epi8(a, b), ab1 = _mm512_unpackhi_epi8(a, b);
     const __m512i cd0 = _mm512_unpacklo_epi8(c, d), cd1 = _mm512_unpackhi_epi8(c, d);
     _mm512_storeu_si512(dst, _mm512_unpacklo_epi16(ab0, cd0));
     _mm512_storeu_si512(dst + 64, _mm512_unpackhi_epi16(ab0, cd0));
     _mm512_storeu_si512(dst + 128, _mm512_unpacklo_epi16(ab1, cd1));
     _mm512_storeu_si512(dst + 192, _mm512_unpackhi_epi16(ab1, cd1));
+}
+
+INLINE void interleave_64(uint8_t *dst, __m512i a, __m512i b, __m512i c, __m512i d) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    merge_64(dst, _mm512_permutexvar_epi32(order, a), _mm512_permutexvar_epi32(order, b), _mm512_permutexvar_epi32(order, c),
+             _mm512_permutexvar_epi32(order, d));
 }
 
 INLINE void interleave_16(uint8_t *dst, __m128i a, __m128i b, __m128i c, __m128i d) {
@@ -72,29 +77,83 @@ INLINE void pad(uint8_t *dst, int32_t n, int32_t zero) {
     for (int32_t i = 0; i < n; i += 16) _mm512_storeu_si512(dst + 4 * i, value);
 }
 
-/* One interleaved row of channels [first, first + block): every column that an output reads, padding where it lies outside. Rising
- * addresses, so that what a step writes too far is written again. */
-static void interleave_row(const edged_depthwise_s8_params *p, const edged_dw_plan *plan, uint8_t *dst, const int8_t *const row[4],
-                           int32_t first, int32_t block) {
-    const int32_t wide = (p->out_w - 1) * p->stride_w + (p->kernel_w - 1) * p->dilation_w + 1;
+/* Columns of a phase: how many lie before the input, and where the input ends. */
+typedef struct span {
+    int32_t columns, before, end, first; /* `first`: input column of the first one inside */
+} span;
+
+static span span_of(const edged_depthwise_s8_params *p, int32_t f) {
+    const int32_t wide = (p->out_w - 1) * p->stride_w + (p->kernel_w - 1) * p->dilation_w + 1, left = f - p->pad_left;
+    span s = {.columns = edged_dw_phase_columns(wide, p->stride_w, f)};
+    s.before = left >= 0 ? 0 : (-left + p->stride_w - 1) / p->stride_w;
+    s.before = s.before > s.columns ? s.columns : s.before;
+    s.end = left >= p->in_w ? 0 : (p->in_w - left + p->stride_w - 1) / p->stride_w;
+    s.end = s.end > s.columns ? s.columns : s.end < s.before ? s.before : s.end;
+    s.first = left + s.before * p->stride_w;
+    return s;
+}
+
+/* A row of groups of channels [first, first + block) in columns: every column that an output reads, padding where it lies outside the input.
+ * Rising addresses within a phase, so that what a step writes too far is written again, or falls into the gap. */
+static void interleave_columns(const edged_depthwise_s8_params *p, const edged_dw_plan *plan, uint8_t *dst, const int8_t *const row[4],
+                               int32_t first, int32_t block) {
     for (int32_t f = 0; f < p->stride_w; f++) {
-        const int32_t columns = edged_dw_phase_columns(wide, p->stride_w, f), left = f - p->pad_left;
-        int32_t before = left >= 0 ? 0 : (-left + p->stride_w - 1) / p->stride_w;
-        before = before > columns ? columns : before;
-        int32_t end = left >= p->in_w ? 0 : (p->in_w - left + p->stride_w - 1) / p->stride_w;
-        end = end > columns ? columns : end < before ? before : end;
-        pad(dst, before * block, p->input_zero);
-        dst += (ptrdiff_t)before * block * 4;
-        ptrdiff_t at = (ptrdiff_t)(left + before * p->stride_w) * plan->channels + first;
+        const span s = span_of(p, f);
+        const int32_t n = s.end - s.before;
+        const ptrdiff_t hop = (ptrdiff_t)p->stride_w * plan->channels;
+        ptrdiff_t from = (ptrdiff_t)s.first * plan->channels + first;
+        uint8_t *to = dst + ((ptrdiff_t)plan->phase[f] * block + f * EDGED_DW_GAP) * 4;
+        pad(to, s.before * block, p->input_zero);
+        to += (ptrdiff_t)s.before * block * 4;
         if (p->stride_w == 1 && block == plan->channels) {
-            interleave(dst, row, at, (end - before) * block);
-            dst += (ptrdiff_t)(end - before) * block * 4;
+            interleave(to, row, from, n * block);
         } else {
-            const ptrdiff_t hop = (ptrdiff_t)p->stride_w * plan->channels;
-            for (int32_t x = before; x < end; x++, at += hop, dst += block * 4) interleave(dst, row, at, block);
+            for (int32_t x = 0; x < n; x++, from += hop) interleave(to + (ptrdiff_t)x * block * 4, row, from, block);
         }
-        pad(dst, (columns - end) * block, p->input_zero);
-        dst += (ptrdiff_t)(columns - end) * block * 4;
+        pad(to + (ptrdiff_t)n * block * 4, (s.columns - s.end) * block, p->input_zero);
+    }
+}
+
+/* Columns of 4, 8, 16 or 32 channels two by two, parted while they are loaded: 64 groups from 128 bytes of each row. Returns how many group
+ * columns that made. */
+static int32_t interleave_pairs(uint8_t *dst, const int8_t *top, const int8_t *bottom, int32_t channels, int32_t n) {
+    int32_t order[2][16];
+    const int32_t words = channels / 4, step = 64 / channels;
+    for (int32_t i = 0; i < 16; i++) {
+        const int32_t at = i % 4 * 4 + i / 4;
+        order[0][i] = at / words * 2 * words + at % words;
+        order[1][i] = order[0][i] + words;
+    }
+    const __m512i even = _mm512_loadu_si512(order[0]), odd = _mm512_loadu_si512(order[1]);
+    int32_t done = 0;
+    for (; done + step <= n; done += step, top += 128, bottom += 128, dst += 256) {
+        const __m512i a = _mm512_loadu_si512(top), b = _mm512_loadu_si512(top + 64);
+        const __m512i c = _mm512_loadu_si512(bottom), d = _mm512_loadu_si512(bottom + 64);
+        merge_64(dst, _mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b),
+                 _mm512_permutex2var_epi32(c, even, d), _mm512_permutex2var_epi32(c, odd, d));
+    }
+    return done;
+}
+
+/* A row of groups of quads, from two input rows; `nowhere` holds zero points. */
+static void interleave_quads(const edged_depthwise_s8_params *p, const edged_dw_plan *plan, uint8_t *dst, const int8_t *const row[2],
+                             const int8_t *nowhere, int32_t first, int32_t block) {
+    const ptrdiff_t c = plan->channels;
+    for (int32_t x = 0; x < plan->columns; x++) {
+        const int32_t column = 2 * x - p->pad_left, left = column >= 0 && column < p->in_w, right = column >= -1 && column + 1 < p->in_w;
+        if (left && right && block == c && 64 % block == 0 && block % 4 == 0) {
+            const int32_t rest = plan->columns - x, most = (p->in_w - column) / 2, n = rest < most ? rest : most;
+            x += interleave_pairs(dst + (ptrdiff_t)x * block * 4, row[0] + column * c, row[1] + column * c, block, n);
+            if (x == plan->columns) return;
+        }
+        const ptrdiff_t now = 2 * x - p->pad_left;
+        const int8_t *const four[4] = {
+            now >= 0 && now < p->in_w ? row[0] + now * c + first : nowhere,
+            now >= -1 && now + 1 < p->in_w ? row[0] + (now + 1) * c + first : nowhere,
+            now >= 0 && now < p->in_w ? row[1] + now * c + first : nowhere,
+            now >= -1 && now + 1 < p->in_w ? row[1] + (now + 1) * c + first : nowhere,
+        };
+        interleave(dst + (ptrdiff_t)x * block * 4, four, 0, block);
     }
 }
 
@@ -224,20 +283,21 @@ static void partial(int rows, const strip *t, const scales *s, const uint8_t *in
 
 STRIP(strip_2x3, 2, 3, 1, 0)
 STRIP(strip_1x3, 1, 3, 1, 0)
+STRIP(strip_1x4, 1, 4, 1, 0)
 STRIP(strip_1xn, 1, 0, 0, 1)
 STRIP(strip_2xn, 2, 0, 0, 1)
 STRIP(strip_4xn, 4, 0, 0, 1)
 
 /* `last`: the lanes of the last position that are there. */
 static void run_strip(const strip *t, const scales *s, int32_t rows, __mmask16 last) {
-    const int plain = t->taps == 3 && t->planes == 1 && _mm512_test_epi32_mask(s->left, s->left) == 0;
+    const int plain = t->planes == 1 && _mm512_test_epi32_mask(s->left, s->left) == 0;
     const int32_t whole = last == 0xFFFF ? t->count : t->count - 1;
     if (rows == 4) {
         strip_4xn(t, s, whole);
     } else if (rows == 2) {
-        (plain ? strip_2x3 : strip_2xn)(t, s, whole);
+        (plain && t->taps == 3 ? strip_2x3 : strip_2xn)(t, s, whole);
     } else {
-        (plain ? strip_1x3 : strip_1xn)(t, s, whole);
+        (plain && t->taps == 3 ? strip_1x3 : plain && t->taps == 4 ? strip_1x4 : strip_1xn)(t, s, whole);
     }
     if (whole < t->count) partial(rows, t, s, t->in + whole * t->in_step, whole * t->out_step, last);
 }
@@ -250,15 +310,15 @@ typedef struct pass {
     void *const *operands;
     uint8_t *interleaved;
     int8_t *nowhere, *expanded;
-    const int8_t *in;  /* this image */
-    int8_t *out;       /* this image */
-    int32_t y, rows;
+    const int8_t *in;           /* this image */
+    int8_t *out;                /* this image */
+    int32_t y, rows;            /* output rows of the pass */
+    int32_t first, block, held; /* channels; with quads, the row of groups after the last one made */
 } pass;
 
-/* Input row i of the pass, or a row of zero points; channels repeated where the multiplier says so. */
-static const int8_t *input_row(const pass *a, int32_t i) {
+/* Row y of the input, or a row of zero points; channels repeated where the multiplier says so, in place `i`. */
+static const int8_t *input_row(const pass *a, int32_t y, int32_t i) {
     const edged_depthwise_s8_params *p = a->p;
-    const int32_t y = a->y * p->stride_h - p->pad_top + i * p->dilation_h;
     if (y < 0 || y >= p->in_h) return a->nowhere;
     const int8_t *from = a->in + (ptrdiff_t)y * p->in_w * p->channels;
     if (p->multiplier == 1) return from;
@@ -269,68 +329,89 @@ static const int8_t *input_row(const pass *a, int32_t i) {
     return to;
 }
 
-static void vectors_of_block(const pass *a, int32_t first, int32_t block) {
+/* Makes the rows of groups that the pass reads. */
+static void make_groups(pass *a) {
     const edged_depthwise_s8_params *p = a->p;
-    const int32_t channels = a->plan->channels, taps = p->groups * p->kernel_w;
-    const int32_t lanes = p->out_w * block;
-    const int32_t vectors = edged_dw_vectors(block);
-    int32_t offsets[EDGED_DW_TAPS];
-    for (int32_t g = 0; g < p->groups; g++) {
-        for (int32_t kx = 0; kx < p->kernel_w; kx++) {
-            offsets[g * p->kernel_w + kx] = (g * a->plan->columns + a->plan->offsets[kx]) * block * 4;
+    const ptrdiff_t pitch = (ptrdiff_t)edged_dw_row_groups(a->plan, a->block) * 4;
+    if (p->quads) {
+        for (a->held = a->held < a->y ? a->y : a->held; a->held < a->y + p->groups; a->held++) {
+            const int32_t top = 2 * a->held - p->pad_top;
+            const int8_t *const row[2] = {input_row(a, top, 0), input_row(a, top + 1, 1)};
+            interleave_quads(p, a->plan, a->interleaved + a->held % p->groups * pitch, row, a->nowhere, a->first, a->block);
         }
+        return;
     }
-    strip t = {.taps = taps, .planes = p->planes, .offsets = offsets, .in_step = (ptrdiff_t)vectors * 64,
-               .out_step = block == channels ? vectors * 16 : channels, .row_weights = (ptrdiff_t)taps * p->planes * 64};
-    for (int32_t v = 0; v < vectors; v++) {
-        const int32_t groups_left = lanes - 16 * v;
-        if (groups_left <= 0) break;
-        const int32_t vector = first / 16 + v;
-        t.count = (groups_left + 16 * vectors - 1) / (16 * vectors);
-        const int32_t end = groups_left - (t.count - 1) * 16 * vectors;
-        t.in = a->interleaved + (ptrdiff_t)v * 64;
-        t.weights = (const int8_t *)a->operands[2] + vector * p->rows * t.row_weights;
-        for (int32_t r = 0; r < a->rows; r++) {
-            t.out[r] = a->out + ((ptrdiff_t)(a->y + r) * p->out_w) * channels + first + 16 * v;
+    const int32_t top = a->y * p->stride_h - p->pad_top, used = (a->rows - 1) * p->stride_h + p->kernel_h;
+    for (int32_t g = 0; g < p->groups; g++) {
+        const int8_t *row[4];
+        for (int32_t i = 0; i < 4; i++) {
+            const int32_t at = 4 * g + i;
+            row[i] = at < used ? input_row(a, top + at * p->dilation_h, at) : a->nowhere;
         }
-        const scales s = scales_of(p, a->operands, vector);
-        run_strip(&t, &s, a->rows, end >= 16 ? 0xFFFF : (__mmask16)(0xFFFFu >> (16 - end)));
+        interleave_columns(p, a->plan, a->interleaved + g * pitch, row, a->first, a->block);
     }
 }
 
-static void run_pass(const pass *a) {
+/* Computes the pass from its groups, one vector of channels after the other. */
+static void use_groups(const pass *a) {
     const edged_depthwise_s8_params *p = a->p;
-    const int8_t *row[EDGED_DW_TAPS];
-    for (int32_t i = 0; i < 4 * p->groups; i++) {
-        const int used = i < (a->rows - 1) * p->stride_h + p->kernel_h;
-        row[i] = used ? input_row(a, i) : a->nowhere;
-    }
-    for (int32_t first = 0; first < a->plan->channels; first += p->block) {
-        const int32_t rest = a->plan->channels - first, block = rest < p->block ? rest : p->block;
-        for (int32_t g = 0; g < p->groups; g++) {
-            interleave_row(p, a->plan, a->interleaved + (ptrdiff_t)g * a->plan->columns * block * 4, row + 4 * g, first, block);
+    const edged_dw_plan *plan = a->plan;
+    const int32_t block = a->block, vectors = edged_dw_vectors(block), lanes = p->out_w * block, taps = p->groups * plan->taps_w;
+    const int32_t pitch = edged_dw_row_groups(plan, block) * 4;
+    int32_t offsets[EDGED_DW_TAPS];
+    for (int32_t g = 0; g < p->groups; g++) {
+        const int32_t slot = p->quads ? (a->y + g) % p->groups : g;
+        for (int32_t k = 0; k < plan->taps_w; k++) {
+            offsets[g * plan->taps_w + k] = slot * pitch + (plan->offsets[k] * block + plan->from_phase[k] * EDGED_DW_GAP) * 4;
         }
-        vectors_of_block(a, first, block);
+    }
+    strip t = {.taps = taps, .planes = p->planes, .offsets = offsets, .in_step = (ptrdiff_t)vectors * 64,
+               .out_step = block == plan->channels ? vectors * 16 : plan->channels, .row_weights = (ptrdiff_t)taps * p->planes * 64};
+    for (int32_t v = 0; v < vectors && 16 * v < lanes; v++) {
+        const int32_t left = lanes - 16 * v, vector = a->first / 16 + v;
+        t.count = (left + 16 * vectors - 1) / (16 * vectors);
+        const int32_t last = left - (t.count - 1) * 16 * vectors;
+        t.in = a->interleaved + (ptrdiff_t)v * 64;
+        t.weights = (const int8_t *)a->operands[2] + vector * p->rows * t.row_weights;
+        for (int32_t r = 0; r < a->rows; r++) {
+            t.out[r] = a->out + ((ptrdiff_t)(a->y + r) * p->out_w) * plan->channels + a->first + 16 * v;
+        }
+        const scales s = scales_of(p, a->operands, vector);
+        run_strip(&t, &s, a->rows, last >= 16 ? 0xFFFF : (__mmask16)(0xFFFFu >> (16 - last)));
+    }
+}
+
+/* Output rows [y, end) of one image. */
+static void run_image(pass *a, int32_t y, int32_t end) {
+    const edged_depthwise_s8_params *p = a->p;
+    for (a->first = 0; a->first < a->plan->channels; a->first += p->block) {
+        const int32_t rest = a->plan->channels - a->first;
+        a->block = rest < p->block ? rest : p->block;
+        a->held = 0;
+        for (a->y = y; a->y < end; a->y += a->rows) {
+            const int32_t left = end - a->y;
+            a->rows = left >= p->rows ? p->rows : left >= 2 ? 2 : 1;
+            make_groups(a);
+            use_groups(a);
+        }
     }
 }
 
 void dw_s8_16c4_vnni(const void *params, void *const *operands, const edged_task *task) {
     const edged_depthwise_s8_params *p = params;
     const edged_dw_plan plan = edged_dw_plan_of(p);
-    const size_t interleaved = ((size_t)p->groups * (size_t)plan.columns * (size_t)p->block * 4 + EDGED_DW_SLACK + 63) / 64 * 64;
+    const size_t groups = (size_t)p->groups * (size_t)edged_dw_row_groups(&plan, p->block);
     const size_t row = ((size_t)p->in_w * (size_t)plan.channels + 63) / 64 * 64;
     pass a = {.p = p, .plan = &plan, .operands = operands, .interleaved = task->scratch};
-    a.nowhere = (int8_t *)task->scratch + interleaved;
+    a.nowhere = (int8_t *)task->scratch + (groups * 4 + EDGED_DW_SLACK + 63) / 64 * 64;
     a.expanded = a.nowhere + row;
     memset(a.nowhere, p->input_zero, row);
     for (uint32_t unit = task->begin; unit < task->end;) {
-        const int32_t image = (int32_t)unit / p->out_h;
-        a.y = (int32_t)unit % p->out_h;
-        const int32_t left = (int32_t)(task->end - unit), bottom = p->out_h - a.y, most = left < bottom ? left : bottom;
-        a.rows = most >= p->rows ? p->rows : most >= 2 ? 2 : 1;
+        const int32_t image = (int32_t)unit / p->out_h, y = (int32_t)unit % p->out_h, left = (int32_t)(task->end - unit);
+        const int32_t end = p->out_h - y < left ? p->out_h : y + left;
         a.in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels;
         a.out = (int8_t *)operands[0] + (ptrdiff_t)image * p->out_h * p->out_w * plan.channels;
-        run_pass(&a);
-        unit += (uint32_t)a.rows;
+        run_image(&a, y, end);
+        unit += (uint32_t)(end - y);
     }
 }
