@@ -69,11 +69,13 @@ class Device:
 
     def _loop(self, generation: int) -> None:
         take, serve = self.mailbox.take, self._serve
+        request: Request | None
         while (request := take()) is not None:
             if generation != self.generation:
                 self.mailbox.post(request, force=True)  # this thread was given up on: its successor serves
                 return
             serve(self, request)
+            request = None  # while this thread waits, it keeps nobody's memory mapped
             self.heartbeat = monotonic()
             if generation != self.generation:
                 return

@@ -70,10 +70,10 @@ class RunningDaemon:
         """A client of the apps' socket."""
         return connect(str(self.socket), **options)  # type: ignore[arg-type]
 
-    def control(self, name: str, **body: object) -> dict[str, object]:
+    def control(self, command: str, /, **body: object) -> dict[str, object]:
         """One control message."""
         with connect(str(self.folder / "control.sock")) as client:
-            answer: dict[str, object] = client.control(name, body)
+            answer: dict[str, object] = client.control(command, body)
             return answer
 
     def fds(self) -> int:
