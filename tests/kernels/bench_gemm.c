@@ -130,7 +130,7 @@ static void bench_s8(const layer *l, const edged_kernel_row *row, double peak) {
     void *operands[] = {fresh((size_t)w.output), fresh((size_t)w.input), fresh(packed), fresh(padded * 4), multiplier, shift, NULL};
     for (size_t n = 0; n < padded; n++) ((int32_t *)operands[3])[n] = (int32_t)n * 97 - 3000;
     gemm_pack_s8(&s, row, plain, operands[2]);
-    const size_t scratch = row->mr == 1 ? (size_t)w.depth : fc ? gemm_fc_s8_scratch(&f) : gemm_conv_s8_scratch(&w.conv);
+    const size_t scratch = row->mr == 1 ? (size_t)w.depth : fc ? gemm_fc_s8_scratch(&f, row) : gemm_conv_s8_scratch(&w.conv, row);
     const edged_task task = {0, fc ? 1 : w.units, fresh(scratch)};
     const double t = least(row->function, fc ? (const void *)&f : &w.conv, operands, &task);
     report(l, row, t, (double)w.conv.out_h * w.conv.out_w * w.depth * l->out_c, peak);

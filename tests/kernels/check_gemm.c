@@ -12,7 +12,9 @@ typedef struct s8_weights {
     const int8_t *plain;
     const int32_t *bias, *multiplier, *shift;
     int32_t input_zero;
-    size_t window, band;     /* scratch bytes of a row that gathers one window, of one that copies a band */
+    size_t window;           /* scratch bytes of a row that gathers one window */
+    const edged_conv_s8_params *conv;
+    const edged_fc_s8_params *fc;
 } s8_weights;
 
 typedef struct f32_weights {
@@ -35,7 +37,7 @@ static void pack_s8(check_ctx *ctx, check_case *c, const edged_kernel_row *row) 
     gemm_fold_bias(&w->shape, row, w->plain, w->input_zero, w->bias, check_alloc(c, 3, (size_t)padded * 4));
     padded_copy(c, 4, w->multiplier, w->shape.channels, padded);
     padded_copy(c, 5, w->shift, w->shape.channels, padded);
-    c->scratch = row->mr > 1 ? w->band : w->window;
+    c->scratch = row->mr == 1 ? w->window : w->conv ? gemm_conv_s8_scratch(w->conv, row) : gemm_fc_s8_scratch(w->fc, row);
 }
 
 static void pack_f32(check_ctx *ctx, check_case *c, const edged_kernel_row *row) {
@@ -141,7 +143,7 @@ static int check_conv_s8(check_ctx *ctx) {
     fill_weights(ctx, &w, plain, arrays, arrays + p.out_c, arrays + 2 * p.out_c);
     p.weight_zero = w.shape.weight_zero;
     w.window = (size_t)depth;
-    w.band = gemm_conv_s8_scratch(&p);
+    w.conv = &p;
     c.user = &w;
     const int bad = check_run(ctx, &c);
     free(plain);
@@ -195,7 +197,7 @@ static int check_fc_s8(check_ctx *ctx) {
     int32_t *arrays = malloc((size_t)p.out_c * 3 * sizeof *arrays);
     fill_weights(ctx, &w, plain, arrays, arrays + p.out_c, arrays + 2 * p.out_c);
     p.weight_zero = w.shape.weight_zero;
-    w.band = gemm_fc_s8_scratch(&p);
+    w.fc = &p;
     c.user = &w;
     const int bad = check_run(ctx, &c);
     free(plain);

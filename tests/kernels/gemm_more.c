@@ -67,7 +67,7 @@ static int check_quantise(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
-typedef struct hybrid_weights { gemm_shape shape; const int8_t *plain; const float *scale, *bias; size_t scratch; } hybrid_weights;
+typedef struct hybrid_weights { gemm_shape shape; const int8_t *plain; const float *scale, *bias; const edged_conv_s8_params *conv; } hybrid_weights;
 
 static void pack_hybrid(check_ctx *ctx, check_case *c, const edged_kernel_row *row) {
     (void)ctx;
@@ -79,7 +79,7 @@ static void pack_hybrid(check_ctx *ctx, check_case *c, const edged_kernel_row *r
         for (int32_t k = 0; k < depth; k++) sums[n] += w->plain[n * depth + k];
     memcpy(check_alloc(c, 4, (size_t)padded * 4), w->scale, (size_t)w->shape.channels * 4);
     memcpy(check_alloc(c, 5, (size_t)padded * 4), w->bias, (size_t)w->shape.channels * 4);
-    c->scratch = row->mr > 1 ? w->scratch : 0;
+    c->scratch = row->mr > 1 ? gemm_conv_s8_scratch(w->conv, row) : 0;
 }
 
 static int check_hybrid(check_ctx *ctx) {
@@ -113,7 +113,7 @@ static int check_hybrid(check_ctx *ctx) {
     float *scale = malloc((size_t)p.out_c * 8);
     check_fill_range(ctx, plain, (size_t)(p.out_c * depth), -127, 127);
     check_fill_floats(ctx, scale, (size_t)p.out_c * 2, 0.001f, 0.01f);
-    const hybrid_weights w = {{p.out_c, p.segments, depth / p.segments, 0}, plain, scale, scale + p.out_c, gemm_conv_s8_scratch(&p)};
+    const hybrid_weights w = {{p.out_c, p.segments, depth / p.segments, 0}, plain, scale, scale + p.out_c, &p};
     c.user = &w;
     const int bad = check_run(ctx, &c);
     free(plain);

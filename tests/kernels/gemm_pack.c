@@ -67,9 +67,12 @@ static size_t copied(const edged_conv_s8_params *p) {
     return (size_t)(p->segments == 1 ? p->band * p->out_w * p->kernel_h * p->kernel_w * p->in_c : height * width * p->in_c);
 }
 
-size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p) {
+/* Bytes of one copied int8 activation: rows with pairs of depth widen it. */
+static size_t width(const edged_kernel_row *row) { return row->kr == 2 ? 2 : 1; }
+
+size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p, const edged_kernel_row *row) {
     const size_t pixels = (size_t)(p->band * p->out_w);
-    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(copied(p)) + 64;
+    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(width(row) * copied(p)) + 64;
 }
 
 size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p) {
@@ -78,4 +81,6 @@ size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p) {
     return line(4 * (size_t)p->segments) + 4 * copied(&same);
 }
 
-size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p) { return 1536 + (size_t)p->rows * line((size_t)p->depth) + 64; }
+size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p, const edged_kernel_row *row) {
+    return 1536 + 64 + 2 * line(4 * (size_t)p->rows) + (size_t)p->rows * line(width(row) * (size_t)p->depth) + 64;
+}

@@ -24,8 +24,8 @@ void gemm_pack_f32(const gemm_shape *s, const edged_kernel_row *row, const float
 void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero, const int32_t *bias, int32_t *folded);
 
 /* Scratch of the rows that copy bands (MR > 1), as edged_backends/lower/conv_shape.py states it. */
-size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p);
+size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p, const edged_kernel_row *row);
 size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p);
-size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p);
+size_t gemm_fc_s8_scratch(const edged_fc_s8_params *p, const edged_kernel_row *row);
 
 #endif

@@ -182,7 +182,19 @@ def scratch_s8(shape: ConvShape, row: KernelRow) -> int:
         return shape.depth
     pixels = shape.band * shape.out_w
     tables = up(4 * shape.segments, 64) + 2 * up(4 * pixels, 64)
-    return 1536 + tables + up(copied(shape), 64) + 64
+    return 1536 + tables + up(copied_width(row) * copied(shape), 64) + 64
+
+
+def copied_width(row: KernelRow) -> int:
+    """Bytes of one copied int8 activation: rows that take pairs of depth widen it."""
+    return 2 if row.kr == 2 else 1
+
+
+def scratch_fc_s8(rows: int, depth: int, row: KernelRow) -> int:
+    """Bytes per thread of fc_s8: the rows with their tables."""
+    if row.mr == 1:
+        return 0
+    return 1536 + 64 + 2 * up(4 * rows, 64) + rows * up(copied_width(row) * depth, 64) + 64
 
 
 def scratch_f32(shape: ConvShape, row: KernelRow) -> int:

@@ -318,7 +318,7 @@ def add_fc_s8(lowering: Lowering, layer: Layer) -> None:
     }  # fmt: skip
     constants = quantised_operands(lowering, w, row, zeros, 1, 0)
     refs = [lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), *constants]
-    scratch = 1536 + shape.out_h * up(shape.depth, 64) + 64 if row.mr > 1 else 0
+    scratch = cs.scratch_fc_s8(shape.out_h, shape.depth, row)
     lowering.step("fc_s8", params, refs, units=-(-shape.out_c // columns), scratch=scratch, work=shape.macs)
 
 

@@ -1,10 +1,14 @@
 /* int8 convolution on AVX-512 VNNI. A unit copies the input rows that it needs as input + 128 (the unsigned operand of vpdpbusd), with padding
  * written out or each window in one run, and then walks channel blocks (outer, so that their weights stay in L1) and rows of pixels. */
 #include "../abi.h"
-#include "conv_unit_vnni.h"
+#include "tile_s8_vnni.h"
+
+#define COPY(to, from, n) edged_copy_xor80_avx512(to, from, n)
+#define FILL(to, n) edged_fill_avx512(to, n, zero)
+#include "conv_unit_s8.inc"
 
 typedef struct unit {
-    vnni_unit v;
+    s8_unit v;
     const edged_conv_s8_params *p;
     finish_s8 finish;
 } unit;
@@ -14,7 +18,7 @@ static void set_finish(const unit *u, finish_s8 *f, int32_t channel, int32_t blo
     const edged_conv_s8_params *p = u->p;
     const int add = u->finish.add != NULL;
     for (int32_t j = 0; j < blocks; j++) {
-        const int32_t n = channel + j * VNNI_LANES;
+        const int32_t n = channel + j * S8_LANES;
         f[j] = u->finish;
         finish_s8_set(&f[j], u->finish.multiplier + n, u->finish.shift + n, u->v.band.channel_end - n, add ? p->zero3 : p->output_zero,
                       add ? p->add_min : p->act_min, add ? p->add_max : p->act_max);
@@ -29,16 +33,16 @@ static void finish_tile(const unit *u, finish_s8 *f, int32_t channel, int32_t bl
         block.rows = rows;
         block.out += begin * block.pitch;
         if (block.weight_zero) block.row_sum = u->v.row_sums + begin;
-        if (block.add) block.residual += begin * block.pitch + channel + j * VNNI_LANES;
-        finish_s8_block(&block, u->v.sums + j * VNNI_ROWS * VNNI_LANES);
+        if (block.add) block.residual += begin * block.pitch + channel + j * S8_LANES;
+        finish_s8_block(&block, u->v.sums + j * S8_ROWS * S8_LANES);
     }
 }
 
 /* All pixels times `blocks` blocks of channels from `channel` on. */
 static void multiply(unit *u, int32_t channel, int32_t blocks) {
-    const int32_t tiles = (u->v.pixels + VNNI_ROWS - 1) / VNNI_ROWS;
+    const int32_t tiles = (u->v.pixels + S8_ROWS - 1) / S8_ROWS;
     const int quick = !u->finish.exact && !u->finish.add && !u->finish.weight_zero;
-    finish_s8 f[VNNI_BLOCKS];
+    finish_s8 f[S8_BLOCKS];
     set_finish(u, f, channel, blocks);
     u->v.tile.finish = quick ? f : NULL;
     const int32_t least = u->v.pixels / tiles;
@@ -47,7 +51,7 @@ static void multiply(unit *u, int32_t channel, int32_t blocks) {
         rows = least + (larger > 0);
         u->v.tile.rows = u->v.rows + begin;
         u->v.tile.at = begin * u->finish.pitch;
-        VNNI_TILES[rows - 1][blocks - 1](&u->v.tile);
+        S8_TILES[rows - 1][blocks - 1](&u->v.tile);
         if (!quick) finish_tile(u, f, channel, blocks, begin, rows);
     }
 }
@@ -57,11 +61,11 @@ static void sum_rows(unit *u, const int8_t *ones, const int32_t *zeros) {
     u->v.tile.finish = NULL;
     u->v.tile.weights = ones;
     u->v.tile.bias = zeros;
-    for (int32_t begin = 0; begin < u->v.pixels; begin += VNNI_ROWS) {
-        const int32_t rows = u->v.pixels - begin < VNNI_ROWS ? u->v.pixels - begin : VNNI_ROWS;
+    for (int32_t begin = 0; begin < u->v.pixels; begin += S8_ROWS) {
+        const int32_t rows = u->v.pixels - begin < S8_ROWS ? u->v.pixels - begin : S8_ROWS;
         u->v.tile.rows = u->v.rows + begin;
-        VNNI_TILES[rows - 1][0](&u->v.tile);
-        for (int32_t r = 0; r < rows; r++) u->v.row_sums[begin + r] = u->v.sums[r * VNNI_LANES];
+        S8_TILES[rows - 1][0](&u->v.tile);
+        for (int32_t r = 0; r < rows; r++) u->v.row_sums[begin + r] = u->v.sums[r * S8_LANES];
     }
 }
 
@@ -75,19 +79,19 @@ static void prepare_finish(unit *u, void *const *operands, ptrdiff_t pixel) {
 }
 
 void conv_s8_8x48_vnni(const void *params, void *const *operands, const edged_task *task) {
-    static const int32_t ZEROS[VNNI_LANES];
+    static const int32_t ZEROS[S8_LANES];
     const edged_conv_s8_params *p = params;
-    const int32_t all_blocks = (p->out_c + VNNI_LANES - 1) / VNNI_LANES;
+    const int32_t all_blocks = (p->out_c + S8_LANES - 1) / S8_LANES;
     const int8_t *weights = operands[2];
     for (uint32_t index = task->begin; index < task->end; index++) {
-        unit u = {.v = vnni_unit_of(params, index, task->scratch), .p = p};
+        unit u = {.v = s8_unit_of(params, index, task->scratch), .p = p};
         const edged_band *b = &u.v.band;
         const ptrdiff_t stride = u.v.tile.stride;
-        vnni_read_input(&u.v, (const int8_t *)operands[1] + (ptrdiff_t)b->image * p->in_h * p->in_w * p->in_pitch, p->input_zero);
+        s8_read_input(&u.v, (const int8_t *)operands[1] + (ptrdiff_t)b->image * p->in_h * p->in_w * p->in_pitch, p->input_zero);
         prepare_finish(&u, operands, ((ptrdiff_t)b->image * p->out_h + b->row) * p->out_w);
         if (p->weight_zero) sum_rows(&u, weights + all_blocks * stride, ZEROS);
-        VNNI_EACH_GROUP(u.v, channel, count) {
-            u.v.tile.weights = weights + channel / VNNI_LANES * stride;
+        S8_EACH_GROUP(u.v, channel, count) {
+            u.v.tile.weights = weights + channel / S8_LANES * stride;
             u.v.tile.bias = (const int32_t *)operands[3] + channel;
             multiply(&u, channel, count);
         }

@@ -9,6 +9,8 @@
 
 enum { F32_ROWS = 8, F32_BLOCKS = 3, F32_LANES = 16 };
 
+typedef __mmask16 f32_mask;
+
 typedef struct f32_tile {
     const float *row[F32_ROWS];  /* where each row's depth begins */
     const int32_t *segments;     /* element offset of each segment from its row */
@@ -20,13 +22,13 @@ typedef struct f32_tile {
     const float *residual;       /* as out, or NULL; added before the clamp */
     float *out;
     ptrdiff_t pitch;             /* elements from one output row to the next */
-    __mmask16 tail;              /* channels of the last block */
+    f32_mask tail;               /* channels of the last block */
     float act_min, act_max;
 } f32_tile;
 
 typedef void f32_tile_function(const f32_tile *t);
 
-static inline __mmask16 f32_tail(int32_t lanes) { return (__mmask16)(lanes >= F32_LANES ? 0xFFFF : (1u << lanes) - 1u); }
+static inline f32_mask f32_tail(int32_t lanes) { return (__mmask16)(lanes >= F32_LANES ? 0xFFFF : (1u << lanes) - 1u); }
 
 #define UNROLL _Pragma("GCC unroll 8")
 

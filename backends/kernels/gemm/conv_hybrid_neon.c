@@ -1,0 +1,3 @@
+/* conv_hybrid for neon. */
+#define KERNEL_NAME(op) op##_neon
+#include "conv_hybrid.inc"
