@@ -154,7 +154,8 @@ def detection_postprocess(node: Node, arrays: Arrays) -> Sequence[Array]:
     out = [np.zeros((1, count, 4), F), np.zeros((1, count), F), np.zeros((1, count), F), np.zeros(1, F)]
     for place, (row, c, score) in enumerate(kept[:count]):
         out[0][0, place], out[1][0, place], out[2][0, place] = boxes[row], c, score
-    out[3][0] = len(kept[:count])
+    ranks = 1 if found.use_regular_nms else min(found.max_classes_per_detection, found.num_classes)
+    out[3][0] = len(kept[:count]) // ranks  # boxes, not classes of boxes
     return out[: len(node.outputs)]
 
 
