@@ -6,6 +6,7 @@ Prints figures, asserts none: `python tests/bench/bench_program.py`, or `make be
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from timeit import repeat
 
 import numpy as np
@@ -20,7 +21,7 @@ from edged_backends.packing import aligned
 def chain(steps: int, elements: int) -> Model:
     """Negations, one after the other: kernels that take next to nothing when `elements` are few."""
     tensors = [Tensor(f"v{i}", DType.FLOAT32, (elements,)) for i in range(steps + 1)]
-    nodes = tuple(Node("neg", (a,), (b,)) for a, b in zip(tensors, tensors[1:], strict=False))
+    nodes = tuple(Node("neg", (a,), (b,)) for a, b in pairwise(tensors))
     return Model((Graph("chain", (tensors[0],), (tensors[-1],), nodes),))
 
 
