@@ -27,6 +27,31 @@ PARALLEL_NS = 4_000
 steps run slower."""
 
 
+PART_NS = 8_000
+MOST_PARTS = 8
+CACHED_BYTES_PER_US = 60_000.0
+_WEIGHTED = frozenset({"conv", "fc", "dw", "winograd"})
+_PLAIN = frozenset(
+    {
+        "add",
+        "sub",
+        "mul",
+        "max",
+        "min",
+        "neg",
+        "abs",
+        "clip",
+        "move",
+        "fill",
+        "xor80",
+        "lut",
+        "select",
+        "square",
+    }
+)
+"""Families of kernels that do next to nothing for each byte they move."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Multiply-accumulates per microsecond of one core with an instruction set: dense 8-bit, depthwise
@@ -81,8 +106,18 @@ def step_ns(op: str, work: int, kernels: Catalogue) -> float:
     """Rough nanoseconds of one kernel step on one thread; decides only whether to divide it among threads."""
     row = rate(kernels)
     family, _, dtype = op.partition("_")
-    if family not in ("conv", "fc", "dw"):
-        return work * 1000 / BYTES_PER_US
-    quantised = dtype.startswith(("s8", "s16", "hybrid"))
-    per_us = (row.dw_s8, row.dw_f32) if family == "dw" else (row.s8, row.f32)
-    return work * 1000 / per_us[0 if quantised else 1]
+    if family in _WEIGHTED:
+        quantised = dtype.startswith(("s8", "s16", "hybrid"))
+        per_us = (row.dw_s8, row.dw_f32) if family == "dw" else (row.s8, row.f32)
+        return work * 1000 / per_us[0 if quantised else 1]
+    return work * 1000 / (CACHED_BYTES_PER_US if family in _PLAIN else BYTES_PER_US)
+
+
+def parts_per_thread(op: str, work: int, kernels: Catalogue) -> int:
+    """0: not worth dividing. One part for each thread, or several of a long step, so that a thread that is
+    held up does not hold up all. Plain movers always have one: their operands are best left in the cache
+    that has them."""
+    ns = step_ns(op, work, kernels)
+    if ns < PARALLEL_NS:
+        return 0
+    return 1 if op.partition("_")[0] in _PLAIN else min(max(int(ns / PART_NS), 1), MOST_PARTS)

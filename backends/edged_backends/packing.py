@@ -19,7 +19,7 @@ from edged.graph.arena import ALIGN
 from edged.graph.arrays import Array
 from edged_backends import _kernels
 from edged_backends.catalogue import Catalogue
-from edged_backends.cost import PARALLEL_NS, step_ns
+from edged_backends.cost import parts_per_thread
 from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, Program, PythonStep
 
@@ -56,9 +56,10 @@ def pack(program: Program, kernels: Catalogue) -> Packed:
         params += _params(step, kernels)
         for ref in step.operands:
             operands += _operand(ref, program.offsets)
-        ns = min(int(step_ns(step.kernel.op, step.work, kernels)), 0xFFFFFFFF)
-        ns = ns if ns >= PARALLEL_NS else 0
-        steps += _STEP.pack(step.kernel.index, at, first, len(step.operands), step.units, step.scratch, ns, 0)
+        rounds = parts_per_thread(step.kernel.op, step.work, kernels)
+        steps += _STEP.pack(
+            step.kernel.index, at, first, len(step.operands), step.units, step.scratch, rounds, 0
+        )
     blocks = tuple(share(block) for block in program.constants)
     program.constants = blocks
     native = _kernels.Program(bytes(steps), bytes(operands), bytes(params), _spaces(program), blocks)

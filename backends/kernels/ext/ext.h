@@ -11,7 +11,7 @@ enum edged_space { SPACE_NONE, SPACE_ARENA, SPACE_CONSTANT, SPACE_VARIABLE, SPAC
 
 /* A step and an operand as Python packs them (edged_backends/packing.py): native byte order, no padding inside. */
 typedef struct edged_packed_step {
-    uint32_t kernel, params, operand, operands, units, scratch, work, reserved;
+    uint32_t kernel, params, operand, operands, units, scratch, rounds, reserved;
 } edged_packed_step;
 
 typedef struct edged_operand {
@@ -19,11 +19,11 @@ typedef struct edged_operand {
     uint64_t offset, size;
 } edged_operand;
 
-/* A step ready to run. `work` is its estimated time on one thread, in nanoseconds; 0 when it is too short to be divided. */
+/* A step ready to run. `rounds`: into how many parts for each thread it is divided; 0 when it is too short to be. */
 typedef struct edged_step {
     edged_kernel *function;
     const void *params;
-    uint32_t operand, units, work;
+    uint32_t operand, units, rounds;
 } edged_step;
 
 typedef struct edged_program {
@@ -44,6 +44,7 @@ typedef struct edged_job {
     void *const *operands;
     char *scratch;
     size_t stride;
+    uint32_t parts; /* at most the step's units */
 } edged_job;
 
 typedef struct edged_pool edged_pool;
@@ -52,8 +53,8 @@ typedef struct edged_pool edged_pool;
  * works alone. */
 int edged_pool_take(edged_pool *pool);
 void edged_pool_give_back(edged_pool *pool);
-/* Runs the job in `parts` (at most its units) on the calling thread and on every worker that is awake; returns when all is done. */
-void edged_pool_run(edged_pool *pool, const edged_job *job, uint32_t parts);
+/* Runs the job on the calling thread and on every worker that is awake; returns when all parts are done. */
+void edged_pool_run(edged_pool *pool, const edged_job *job);
 uint32_t edged_pool_threads(const edged_pool *pool);
 /* The pool inside a Pool object, or NULL with TypeError set. */
 edged_pool *edged_pool_of(PyObject *object);

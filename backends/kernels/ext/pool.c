@@ -1,9 +1,10 @@
 /* The thread pool: persistent workers that spin briefly after a job and then sleep in a futex.
  *
- * One run has the pool at a time (edged_pool_take); a second, concurrent run does its steps on its own thread. A job is one word,
- * `ticket`: its generation, how many parts it has, and the next part that nobody has taken. Whoever adds one takes a part, and
- * may read the job's other fields only while it holds one; the caller waits for the parts that were taken, so it never waits for
- * a worker that is still being woken. */
+ * One run has the pool at a time (edged_pool_take); a second, concurrent run does its steps on its own thread. A job is cut into parts;
+ * each thread has a slice of them of its own, the same in every step, so that what a thread wrote in one step it reads from its own cache
+ * in the next. Who is done with his slice helps with the others'. A slice is one word, `ticket`: the job's generation, its last part and
+ * the next part that nobody has taken. Whoever adds one takes a part, and may read the job's other fields only while it holds one; the
+ * caller waits for the parts that were taken, so it never waits for a worker that is still being woken. */
 #include "ext.h"
 
 #include <errno.h>
@@ -18,12 +19,12 @@
 
 enum { LINE = 64, SPIN_NS = 60000, SPINS_PER_LOOK = 32, PART_BITS = 20, MOST_PARTS = 4096 };
 
-/* ticket: generation << 40 | parts << 20 | next */
+/* ticket: generation << 40 | end << 20 | next */
 static inline uint32_t next_of(uint64_t ticket) {
     return (uint32_t)ticket & ((1u << PART_BITS) - 1);
 }
 
-static inline uint32_t parts_of(uint64_t ticket) {
+static inline uint32_t end_of(uint64_t ticket) {
     return (uint32_t)(ticket >> PART_BITS) & ((1u << PART_BITS) - 1);
 }
 
@@ -37,11 +38,15 @@ typedef struct worker {
     uint32_t index;
 } worker;
 
+typedef struct slice {
+    _Alignas(LINE) _Atomic uint64_t ticket;
+} slice;
+
 struct edged_pool {
     edged_job job;
     worker *workers;
+    slice *slices;
     uint32_t threads, started, forks;
-    _Alignas(LINE) _Atomic uint64_t ticket;
     _Alignas(LINE) _Atomic uint32_t done; /* parts that workers have finished */
     _Alignas(LINE) _Atomic uint32_t sleepers;
     _Atomic uint32_t wakes; /* the futex */
@@ -71,50 +76,63 @@ static uint64_t now_ns(void) {
 }
 
 /* Does part `part` of the job, on thread `thread`. */
-static void work(const edged_job *job, uint32_t part, uint32_t parts, uint32_t thread) {
+static void work(const edged_job *job, uint32_t part, uint32_t thread) {
     const edged_step *step = job->step;
-    uint32_t begin = (uint32_t)((uint64_t)step->units * part / parts);
-    uint32_t end = (uint32_t)((uint64_t)step->units * (part + 1) / parts);
+    uint32_t begin = (uint32_t)((uint64_t)step->units * part / job->parts);
+    uint32_t end = (uint32_t)((uint64_t)step->units * (part + 1) / job->parts);
     edged_task task = {begin, end, job->scratch + thread * job->stride};
     step->function(step->params, job->operands, &task);
 }
 
-/* Takes parts until there are none; how many it did. */
-static uint32_t work_off(edged_pool *pool, uint32_t thread) {
+/* Takes parts of one slice until there are none; how many it did. */
+static uint32_t work_off(edged_pool *pool, uint32_t owner, uint32_t thread) {
     for (uint32_t count = 0;; count++) {
-        uint64_t ticket = atomic_fetch_add(&pool->ticket, 1);
-        if (next_of(ticket) >= parts_of(ticket)) {
+        uint64_t ticket = atomic_fetch_add(&pool->slices[owner].ticket, 1);
+        if (next_of(ticket) >= end_of(ticket)) {
             return count;
         }
-        work(&pool->job, next_of(ticket), parts_of(ticket), thread);
+        work(&pool->job, next_of(ticket), thread);
         if (thread > 0) {
             atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
         }
     }
 }
 
-static void sleep_while(edged_pool *pool, uint32_t seen) {
+/* The own slice first, then the others'. */
+static uint32_t work_all(edged_pool *pool, uint32_t thread) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->threads; i++) {
+        count += work_off(pool, (thread + i) % pool->threads, thread);
+    }
+    return count;
+}
+
+static uint32_t generation(edged_pool *pool, uint32_t thread) {
+    return generation_of(atomic_load_explicit(&pool->slices[thread].ticket, memory_order_relaxed));
+}
+
+static void sleep_while(edged_pool *pool, uint32_t thread, uint32_t seen) {
     atomic_fetch_add(&pool->sleepers, 1);
     uint32_t wakes = atomic_load(&pool->wakes);
-    if (generation_of(atomic_load(&pool->ticket)) == seen && !atomic_load(&pool->stop)) {
+    if (generation_of(atomic_load(&pool->slices[thread].ticket)) == seen && !atomic_load(&pool->stop)) {
         syscall(SYS_futex, &pool->wakes, FUTEX_WAIT_PRIVATE, wakes, NULL, NULL, 0);
     }
     atomic_fetch_sub(&pool->sleepers, 1);
 }
 
 /* Waits until the generation is no longer `seen`: spins, then sleeps. */
-static uint32_t next_generation(edged_pool *pool, uint32_t seen) {
+static uint32_t next_generation(edged_pool *pool, uint32_t thread, uint32_t seen) {
     uint64_t until = now_ns() + SPIN_NS;
     while (!atomic_load_explicit(&pool->stop, memory_order_relaxed)) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            uint32_t now = generation_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed));
+            uint32_t now = generation(pool, thread);
             if (now != seen) {
                 return now;
             }
             relax();
         }
         if (now_ns() >= until) {
-            sleep_while(pool, seen);
+            sleep_while(pool, thread, seen);
             until = now_ns() + SPIN_NS;
         }
     }
@@ -125,8 +143,8 @@ static void *serve(void *argument) {
     worker *self = argument;
     uint32_t seen = 0;
     while (!atomic_load(&self->pool->stop)) {
-        seen = next_generation(self->pool, seen);
-        work_off(self->pool, self->index);
+        seen = next_generation(self->pool, self->index, seen);
+        work_all(self->pool, self->index);
     }
     return NULL;
 }
@@ -150,16 +168,18 @@ void edged_pool_give_back(edged_pool *pool) {
     atomic_flag_clear(&pool->taken);
 }
 
-void edged_pool_run(edged_pool *pool, const edged_job *job, uint32_t parts) {
-    parts = parts < MOST_PARTS ? parts : MOST_PARTS;
+void edged_pool_run(edged_pool *pool, const edged_job *job) {
+    uint64_t now = (uint64_t)generation(pool, 0) + 1;
+    uint32_t parts = job->parts < MOST_PARTS ? job->parts : MOST_PARTS;
     pool->job = *job;
+    pool->job.parts = parts;
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    uint64_t generation = generation_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
-    /* The caller holds part 0 from the start. */
-    atomic_store(&pool->ticket, generation << (2 * PART_BITS) | (uint64_t)parts << PART_BITS | 1);
+    for (uint32_t i = pool->threads; i-- > 0;) { /* the caller's own slice last: `now` is read from it */
+        uint64_t first = (uint64_t)parts * i / pool->threads, end = (uint64_t)parts * (i + 1) / pool->threads;
+        atomic_store(&pool->slices[i].ticket, now << (2 * PART_BITS) | end << PART_BITS | first);
+    }
     wake(pool);
-    work(job, 0, parts, 0);
-    uint32_t own = 1 + work_off(pool, 0);
+    uint32_t own = work_all(pool, 0);
     while (atomic_load_explicit(&pool->done, memory_order_acquire) != parts - own) {
         relax();
     }
@@ -180,14 +200,18 @@ static void stop_workers(edged_pool *pool) {
         }
     }
     free(pool->workers);
-    pool->workers = NULL;
+    free(pool->slices);
 }
 
 static int start_workers(edged_pool *pool) {
     pool->workers = calloc(pool->threads, sizeof *pool->workers);
-    if (pool->workers == NULL) {
+    pool->slices = aligned_alloc(LINE, pool->threads * sizeof *pool->slices);
+    if (pool->workers == NULL || pool->slices == NULL) {
         PyErr_NoMemory();
         return -1;
+    }
+    for (uint32_t i = 0; i < pool->threads; i++) {
+        atomic_init(&pool->slices[i].ticket, 0);
     }
     for (uint32_t i = 0; i + 1 < pool->threads; i++) {
         pool->workers[i] = (worker){.pool = pool, .index = i + 1};

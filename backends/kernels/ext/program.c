@@ -61,7 +61,7 @@ static int fill_steps(edged_program *self, const edged_packed_step *packed, uint
         if ((uint64_t)p->operand + p->operands > self->operand_count || p->scratch > self->scratch_bytes) {
             return refuse("operands or scratch out of range", i);
         }
-        self->steps[i] = (edged_step){row->function, self->params + p->params, p->operand, p->units, p->work};
+        self->steps[i] = (edged_step){row->function, self->params + p->params, p->operand, p->units, p->rounds};
     }
     return 0;
 }

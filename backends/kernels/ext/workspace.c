@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { ALIGN = 64, INLINE_BUFFERS = 16, HUGE_BYTES = 4 << 20, PART_NS = 8000, MOST_ROUNDS = 8 };
+enum { ALIGN = 64, INLINE_BUFFERS = 16, HUGE_BYTES = 4 << 20 };
 
 typedef struct workspace {
     PyObject_HEAD
@@ -103,19 +103,12 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Parts of a step: one per thread for a short one, more for a long one, so that a thread that is held up does not hold up all. */
-static uint32_t parts_of(const edged_step *step, uint32_t threads) {
-    uint32_t rounds = step->work / PART_NS;
-    rounds = rounds < 1 ? 1 : rounds > MOST_ROUNDS ? MOST_ROUNDS : rounds;
-    uint32_t parts = rounds * threads;
-    return step->units < parts ? step->units : parts;
-}
-
 static void run_step(const workspace *self, const edged_step *step, edged_pool *pool, char *scratch) {
     void *const *operands = (void *const *)self->pointers + step->operand;
-    if (pool != NULL && step->work > 0 && step->units > 1) {
-        edged_job job = {step, operands, scratch, self->stride};
-        edged_pool_run(pool, &job, parts_of(step, edged_pool_threads(pool)));
+    if (pool != NULL && step->rounds > 0 && step->units > 1) {
+        uint32_t parts = step->rounds * edged_pool_threads(pool);
+        edged_job job = {step, operands, scratch, self->stride, step->units < parts ? step->units : parts};
+        edged_pool_run(pool, &job);
         return;
     }
     edged_task task = {0, step->units, scratch};
@@ -145,7 +138,7 @@ static void run_steps(workspace *self, uint32_t begin, uint32_t end, edged_pool 
 /* True when some step of the range is worth more than one thread. */
 static int worth_a_pool(const edged_program *p, uint32_t begin, uint32_t end) {
     for (uint32_t i = begin; i < end; i++) {
-        if (p->steps[i].work > 0 && p->steps[i].units > 1) {
+        if (p->steps[i].rounds > 0 && p->steps[i].units > 1) {
             return 1;
         }
     }
