@@ -68,10 +68,10 @@ def _bilinear_float(node: Node, x: Array, size: Sequence[int]) -> Array:
     one = np.float32(1)
     at = x.astype(np.float32)
     return (
-        at[:, y0][:, :, x0] * ((one - dy) * (one - dx))
-        + at[:, y1][:, :, x0] * (dy * (one - dx))
-        + at[:, y0][:, :, x1] * ((one - dy) * dx)
-        + at[:, y1][:, :, x1] * (dy * dx)
+        at[:, y0][:, :, x0] * (one - dy) * (one - dx)
+        + at[:, y1][:, :, x0] * dy * (one - dx)
+        + at[:, y0][:, :, x1] * (one - dy) * dx
+        + at[:, y1][:, :, x1] * dy * dx
     )
 
 
