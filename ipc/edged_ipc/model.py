@@ -60,6 +60,8 @@ class Model(OpenedModel):
         except TimeoutError:
             pending.cancel()
             raise
+        except ShuttingDownError:  # known not to have been run: goes to the daemon that comes next
+            return self.submit(inputs, priority=priority, deadline=deadline).result(timeout)
 
     def submit(self, inputs: Any, *, priority: int | None = None, deadline: float | None = None) -> Pending:
         """Sends a request, and does not wait. As many may be under way as there are slots."""

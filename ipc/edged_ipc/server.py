@@ -80,6 +80,7 @@ class Server:
         self._drained = threading.Event()
         self._draining = False
         self.stopping = False
+        self._stopped = False
         self._ending: set[Served] = set()
         self._thread = threading.Thread(target=self.poll.run, name="edged:ipc", daemon=True)
 
@@ -103,6 +104,9 @@ class Server:
     def stop(self) -> None:
         """Says goodbye to everybody and ends. Requests under way are answered with UNKNOWN_OUTCOME; what was
         not read is told to have not been run."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.poll.post(self._stop)
         self.poll.stop()
         if self._thread.ident is not None:
