@@ -113,15 +113,17 @@ static __attribute__((noinline)) void finish_exactly(const finish_s8 *f, const i
     finish_store(out, f->pitch, rows, f->mask, finish_pack(f, v), 1);
 }
 
-/* Up to 4 rows of sums that need no row sums and no residual, in the quick form where it is sure; `memory` holds the same sums; `at` is the
+/* Up to 4 rows of sums that need no row sums and no residual, in the quick form where it is sure; `memory` has room for them; `at` is the
  * offset of the first from f->out. */
-static inline __attribute__((always_inline)) void finish_quick(const finish_s8 *f, const __m512i sums[4], const int32_t *memory, ptrdiff_t at,
+static inline __attribute__((always_inline)) void finish_quick(const finish_s8 *f, const __m512i sums[4], int32_t *memory, ptrdiff_t at,
                                                                const int rows, const int masked) {
     __m512i v[4];
     __m512 doubt = _mm512_setzero_ps();
     _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) v[i] = i < rows ? edged_scale_x16_do(f->scale, sums[i], &doubt) : v[0];
-    if (__builtin_expect(edged_in_doubt(doubt), 0)) finish_exactly(f, memory, f->out + at, rows, 0);
-    else finish_store(f->out + at, f->pitch, rows, f->mask, finish_pack(f, v), masked);
+    if (__builtin_expect(edged_in_doubt(doubt), 0)) {
+        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) _mm512_store_si512(memory + 16 * i, sums[i]);
+        finish_exactly(f, memory, f->out + at, rows, 0);
+    } else finish_store(f->out + at, f->pitch, rows, f->mask, finish_pack(f, v), masked);
 }
 
 /* One block of up to 16 channels and 8 rows from memory: all cases. */

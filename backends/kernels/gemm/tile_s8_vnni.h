@@ -24,7 +24,7 @@ typedef struct s8_tile {
     const int8_t *weights;       /* packed, 64-byte aligned */
     ptrdiff_t stride;            /* bytes from one block of channels to the next */
     const int32_t *bias;
-    int32_t *sums;               /* [S8_BLOCKS][S8_ROWS][S8_LANES]: always written */
+    int32_t *sums;               /* [S8_BLOCKS][S8_ROWS][S8_LANES] */
     const finish_s8 *finish;     /* one per block; NULL: leave the sums to the caller */
     ptrdiff_t at;                /* offset of the tile's first output from each block's finish.out */
 } s8_tile;
@@ -55,14 +55,16 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
             at += 4;
         } while (at < end);
     }
-    UNROLL for (int j = 0; j < NB; j++)
-        UNROLL for (int r = 0; r < MR; r++) _mm512_store_si512(t->sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
-    if (!t->finish) return;
+    if (!t->finish) {
+        UNROLL for (int j = 0; j < NB; j++)
+            UNROLL for (int r = 0; r < MR; r++) _mm512_store_si512(t->sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
+        return;
+    }
     UNROLL for (int j = 0; j < NB; j++)
         UNROLL for (int r = 0; r < MR; r += 4) {
             __m512i four[4];
             UNROLL for (int i = 0; i < 4; i++) four[i] = sum[r + i < MR ? r + i : r][j];
-            finish_quick(t->finish + j, four, t->sums + (j * S8_ROWS + r) * S8_LANES, t->at + r * t->finish->pitch, MR - r, j == NB - 1);
+            finish_quick(t->finish + j, four, t->sums, t->at + r * t->finish->pitch, MR - r, j == NB - 1);
         }
 }
 
