@@ -186,10 +186,14 @@ def test_hostile_bytes(name: str, step: int) -> None:
     """The header is enough to refuse a frame; and the connection stays refused."""
     data, text = HOSTILE[name]
     daemon = opened(Role.DAEMON)
-    with pytest.raises(RemoteProtocolError, match=text):
+
+    def feed() -> None:
         for at in range(0, len(data), step):
             daemon.receive_data(data[at : at + step])
             assert daemon.next_event() is None
+
+    with pytest.raises(RemoteProtocolError, match=text):
+        feed()
     daemon.receive_data(wire.encode(m.Infer(1, 0, 0)))
     with pytest.raises(RemoteProtocolError, match=text):
         daemon.next_event()
