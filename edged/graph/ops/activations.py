@@ -23,6 +23,7 @@ from edged.graph.ops.broadcast import (
     saturate,
     scale_of,
     store,
+    working_scale,
     zero_point_of,
 )
 from edged.graph.ops.lut import Function, apply_8, input_multiplier, input_radius, logistic_16, tanh_16
@@ -45,7 +46,8 @@ def _bound(real: float, node: Node) -> float:
 
 
 def relu_family(node: Node, arrays: Arrays) -> Sequence[Array]:
-    """Clamps; quantised ones rescale first, with a float32 quotient of scales.
+    """Clamps; quantised ones rescale first (LiteRT divides the scales in float32, TFLite Micro's RELU in
+    double).
 
     TFLite Micro's RELU6 takes it for granted that input and output share a quantisation, and does not
     rescale; this is LiteRT's, which agrees where they do.
@@ -55,8 +57,9 @@ def relu_family(node: Node, arrays: Arrays) -> Sequence[Array]:
     if not quantised(node.input(0)):
         return [np.clip(x, np.asarray(low, x.dtype), np.asarray(high, x.dtype))]
     values = x.astype(np.int64) - zero_point_of(node.input(0))
-    real = float(scale_of(node.input(0)) / scale_of(node.outputs[0]))
-    values = rescaled(values, real) + zero_point_of(node.outputs[0])
+    exact = np.dtype(np.uint8) if node.op != "relu" else x.dtype
+    source, result = working_scale(node.input(0), exact), working_scale(node.outputs[0], exact)
+    values = rescaled(values, float(source / result)) + zero_point_of(node.outputs[0])
     least, greatest = fp.integer_range(str(x.dtype))
     least = int(max(least, _bound(low, node)))
     greatest = greatest if high == math.inf else int(min(greatest, _bound(high, node)))
@@ -71,7 +74,7 @@ def leaky_relu(node: Node, arrays: Arrays) -> Sequence[Array]:
     if not quantised(node.input(0)):
         return [np.where(x > 0, x, x * alpha.astype(x.dtype))]
     values = x.astype(np.int64) - zero_point_of(node.input(0))
-    source, result = scale_of(node.input(0)), scale_of(node.outputs[0])
+    source, result = working_scale(node.input(0), x.dtype), working_scale(node.outputs[0], x.dtype)
     below = rescaled(values, float(source * np.abs(alpha) / result)) * (-1 if alpha < 0 else 1)
     scaled = np.where(values >= 0, rescaled(values, float(source / result)), below)
     return [store(node, scaled, x.dtype)]
@@ -90,8 +93,8 @@ def prelu(node: Node, arrays: Arrays) -> Sequence[Array]:
         )
     if not quantised(node.input(0)):
         return [np.where(x >= 0, x, x * alpha)]
-    kind = np.float32 if x.dtype == np.uint8 else np.float64
-    source, slope, result = (kind(scale_of(t)) for t in (node.input(0), node.input(1), node.outputs[0]))
+    tensors = node.input(0), node.input(1), node.outputs[0]
+    source, slope, result = (working_scale(t, x.dtype) for t in tensors)
     values = x.astype(np.int64) - zero_point_of(node.input(0))
     slopes = alpha.astype(np.int64) - zero_point_of(node.input(1))
     below = rescaled(values * slopes, float(source * slope / result))
@@ -114,14 +117,28 @@ def _elu(x: Array) -> Array:
     return np.where(x < 0, np.expm1(np.minimum(x, 0)), x)
 
 
-def _erf(x: Array) -> Array:
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(np.float64)
+def _erfc(x: Array) -> Array:
+    return np.asarray(np.frompyfunc(math.erfc, 1, 1)(x)).astype(np.float64)
 
 
 def _gelu(node: Node) -> Function:
     if attr(node, "approximate", False):
-        return lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+        return _gelu_by_tanh
+    return _gelu_by_erfc
+
+
+def _gelu_by_erfc(x: Array) -> Array:
+    f32 = np.float32
+    x = x.astype(f32)
+    return f32(0.5) * x * _erfc(x * f32(-math.sqrt(0.5))).astype(f32)
+
+
+def _gelu_by_tanh(x: Array) -> Array:
+    """In float32 steps, as TFLite: 1 + tanh cancels to 0 far below zero, and its tables show it."""
+    f32 = np.float32
+    x = x.astype(f32)
+    inner = f32(math.sqrt(2 / math.pi)) * (x + f32(0.044715) * x * x * x)
+    return f32(0.5) * x * (f32(1) + np.tanh(inner.astype(np.float64)).astype(f32))
 
 
 def _logistic(x: Array) -> Array:

@@ -15,7 +15,15 @@ from edged.errors import InputError, ShapeError, UnsupportedError
 from edged.graph.model import Node, Shape
 from edged.graph.ops import fixedpoint as fp
 from edged.graph.ops import fixedpoint_functions as fx
-from edged.graph.ops.broadcast import infer_broadcast, operand, operands, rescaled, scale_of, zero_point_of
+from edged.graph.ops.broadcast import (
+    infer_broadcast,
+    operand,
+    operands,
+    rescaled,
+    scale_of,
+    working_scale,
+    zero_point_of,
+)
 from edged.graph.ops.lut import power_of_two
 from edged.graph.ops.spec import Array, Arrays, OpSpec, Reference, Value, attr, quantised
 
@@ -49,10 +57,14 @@ def finish(node: Node, values: Array) -> Array:
     return np.asarray(np.clip(values + zero_point_of(result), low, high)).astype(str(result.dtype))
 
 
-def _sum_scales(node: Node, left_shift: int, kind: type[np.floating]) -> Scales:
-    first, second, result = (kind(scale_of(t)) for t in (node.input(0), node.input(1), node.outputs[0]))
-    twice = kind(2) * max(first, second)
-    return float(first / twice), float(second / twice), float(twice / (kind(1 << left_shift) * result))
+def _sum_scales(node: Node, left_shift: int) -> Scales:
+    first, second, result = (float(scale_of(t)) for t in (node.input(0), node.input(1), node.outputs[0]))
+    twice = 2.0 * max(first, second)
+    return first / twice, second / twice, twice / ((1 << left_shift) * result)
+
+
+def _working_scales(node: Node, stored: np.dtype[np.generic]) -> list[np.floating]:
+    return [working_scale(t, stored) for t in (node.input(0), node.input(1), node.outputs[0])]
 
 
 def _power_of_two_shifts(node: Node) -> tuple[int, int] | None:
@@ -79,8 +91,7 @@ def _quantised_sum(node: Node, a: Array, b: Array, sign: int) -> Array:
         second = fp.rounding_divide_by_pot(b.astype(np.int64), shifts[1])
         return finish(node, np.asarray(np.clip(first + sign * second, -32768, 32767)))
     left_shift = 15 if a.dtype == np.int16 else 20
-    narrow = node.op == "sub" and a.dtype != np.uint8
-    scales = _sum_scales(node, left_shift, np.float32 if narrow else np.float64)
+    scales = _sum_scales(node, left_shift)
     first = rescaled(centred(node, 0, a) << left_shift, scales[0])
     second = rescaled(centred(node, 1, b) << left_shift, scales[1])
     return finish(node, rescaled(first + sign * second, scales[2]))
@@ -94,9 +105,7 @@ def add_quantised(node: Node, a: Array, b: Array) -> Array:
 
 
 def sub_quantised(node: Node, a: Array, b: Array) -> Array:
-    """As ADD. TFLite Micro divides the scales in float32 and LiteRT in double: int8 and int16 follow TFLite
-    Micro.
-    """
+    """As ADD, with the second operand taken away."""
     return _quantised_sum(node, a, b, -1)
 
 
@@ -109,8 +118,7 @@ def mul_quantised(node: Node, a: Array, b: Array) -> Array:
     if a.dtype == np.int16 and node.outputs[0].dtype.bits == 8:
         product = fx.high_mul(a.astype(np.int64), b.astype(np.int64), 16)
         return finish(node, fp.rounding_divide_by_pot(product, 8))
-    kind = np.float32 if a.dtype == np.uint8 else np.float64
-    first, second, result = (kind(scale_of(t)) for t in (node.input(0), node.input(1), node.outputs[0]))
+    first, second, result = _working_scales(node, a.dtype)
     product = fp.wrap_int32(centred(node, 0, a) * centred(node, 1, b))
     return finish(node, rescaled(product, float(first * second / result)))
 
@@ -185,6 +193,7 @@ def add_n(node: Node, arrays: Arrays) -> Sequence[Array]:
     bits.
     """
     inputs = [operand(arrays, i) for i in range(len(arrays))]
+    infer_add_n(node, [x.shape for x in inputs], lambda _index: None)
     if not (quantised(node.input(0)) and inputs[0].dtype == np.int8):
         total = inputs[0].copy()
         for x in inputs[1:]:

@@ -56,6 +56,13 @@ def scale_of(tensor: Tensor) -> np.float32:
     return np.float32(tensor.quantization.scale)
 
 
+def working_scale(tensor: Tensor, stored: np.dtype[np.generic]) -> np.floating:
+    """The scale in the precision that products and quotients of scales are taken in: float32 for uint8, as
+    LiteRT does; double for the rest, as TFLite Micro does where LiteRT has float32."""
+    scale = scale_of(tensor)
+    return scale if stored == np.uint8 else np.float64(scale)
+
+
 def zero_point_of(tensor: Tensor) -> int:
     """The zero point of a per-tensor quantisation; 0 without one."""
     return tensor.quantization.zero_point if tensor.quantization is not None else 0

@@ -74,11 +74,11 @@ def _log(node: Node) -> Function:
 
 
 def abs_quantised(node: Node, x: Array) -> Array:
-    """|x|, rescaled only when the scales differ (float32 quotient)."""
+    """|x|, rescaled only when the scales differ (LiteRT divides them in float32, TFLite Micro in double)."""
     source, result = node.input(0), node.outputs[0]
     values = np.abs(x.astype(np.int64) - zero_point_of(source))
     if scale_of(source) != scale_of(result):
-        values = rescaled(values, float(scale_of(source) / scale_of(result)))
+        values = rescaled(values, float(scale_of(source)) / float(scale_of(result)))
     return store(node, values, x.dtype)
 
 
