@@ -187,8 +187,10 @@ def _product(
 ) -> _Product:
     values, added = at(arrays, weights), at(arrays, bias)
     assert values is not None
-    effective = np.float32(_scale(node.input(weights)) * _scale(source)) / np.float32(scale)
-    multiplier, shift = fp.quantize_multiplier(float(effective))
+    effective = float(_scale(node.input(weights)) * _scale(source) / np.float32(scale))
+    if is_plain(node):
+        effective = float(_scale(node.input(weights))) * float(_scale(source)) / scale
+    multiplier, shift = fp.quantize_multiplier(effective)
     wide = None if added is None else added.astype(np.int64)
     return _Product(
         values.astype(np.float64), wide, multiplier, shift, zero_point(source), source.dtype is DType.INT16

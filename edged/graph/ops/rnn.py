@@ -2,8 +2,8 @@
 
 Every step's output is its new state. Hybrid (int8 weights): input and state are quantised row by row. LiteRT
 errs in the bidirectional form, where this follows the definition: it steps through a time-major auxiliary
-input by the main input's size, ignores a batch-major one without weights, and runs a hybrid time-major sequence once
-for every one of its steps.
+input by the main input's size, ignores a batch-major one without weights, and runs a hybrid time-major
+sequence once for every one of its steps.
 """
 
 from __future__ import annotations

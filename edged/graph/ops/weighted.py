@@ -17,7 +17,6 @@ from edged.graph.ops.spec import attr, quantised
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _NARROW = (DType.INT8, DType.UINT8, DType.INT4, DType.INT2)
-_ONE_PRODUCT = ("fully_connected", "batch_matmul")
 
 
 def scales_of(quantization: Quantization | None, channels: int) -> Array:
@@ -90,14 +89,18 @@ def clamped(node: Node, scaled: Array) -> Array:
 def effective_scales(node: Node, channels: int) -> Array:
     """input * weight / output in double precision, one per channel.
 
-    Where TFLite has one multiplier for all channels (uint8, and dense layers with one scale), its
-    GetQuantizedConvolutionMultipler rounds the product of the two scales to float32 first.
+    Where LiteRT has one multiplier for all channels (uint8, and dense layers with one scale), its
+    GetQuantizedConvolutionMultipler rounds the product of the two scales to float32 first; the TFLite Micro
+    wheel does not. This follows Micro, and LiteRT in what Micro does not run (uint8, dense int16 weights).
     """
     source, weights, result = node.input(0).quantization, node.input(1), node.outputs[0].quantization
     assert source is not None
     assert result is not None
     scales = np.array(weights.quantization.scales if weights.quantization else (1.0,), np.float32)
-    if scales.size == 1 and (node.input(0).dtype is DType.UINT8 or node.op in _ONE_PRODUCT):
+    rounded = node.input(0).dtype is DType.UINT8 or (
+        node.op == "fully_connected" and weights.dtype is DType.INT16
+    )
+    if scales.size == 1 and rounded:
         product = (np.float32(source.scale) * scales).astype(np.float64)
     else:
         product = np.float64(np.float32(source.scale)) * scales.astype(np.float64)

