@@ -105,15 +105,20 @@ def _moved(x: Array, axes: Axes) -> Array:
 def prod_quantised(node: Node, x: Array, axes: Axes, keep: bool) -> Array:
     """Each factor is rescaled by input scale / nth root of output scale, so that no product overflows
     (LiteRT).
+
+    One factor alone is copied as it is stored, whatever the scales: so does LiteRT (its reference kernel
+    rescales it).
     """
     factors = _moved(x.astype(np.int64) - zero_point_of(node.input(0)), axes)
+    kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape) if keep or i not in axes)
+    if len(factors) == 1:
+        return x.reshape(kept)
     real = float(scale_of(node.input(0))) / float(scale_of(node.outputs[0])) ** (1.0 / len(factors))
     result = factors[0]
     for factor in factors[1:]:
         result = _rescaled_wide(result * factor, real)
     result = _rescaled_wide(result, real)
-    shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    return store(node, result.reshape(shape) if keep else result, x.dtype)
+    return store(node, result.reshape(kept), x.dtype)
 
 
 def _rescaled_wide(values: Array, real: float) -> Array:
