@@ -55,13 +55,21 @@ void move_scalar(const void *params, void *const *operands, const edged_task *ta
 void fill_scalar(const void *params, void *const *operands, const edged_task *task) {
     const edged_fill_params *p = params;
     const size_t size = (size_t)p->size;
+    const unsigned char *value = operands[1];
     char *to = (char *)operands[0] + task->begin * size;
-    const size_t n = task->end - task->begin;
-    if (size == 1) {
-        memset(to, *(const unsigned char *)operands[1], n);
+    const size_t total = (task->end - task->begin) * size;
+    size_t same = 1;
+    while (same < size && value[same] == value[0]) {
+        same++;
+    }
+    if (same == size) {
+        memset(to, value[0], total);
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        memcpy(to + i * size, operands[1], size);
+    /* One element, then what is there already, twice as much each time. */
+    for (size_t done = 0; done < total;) {
+        const size_t left = total - done, next = done == 0 ? size : done < left ? done : left;
+        memcpy(to + done, done == 0 ? (const char *)value : to, next);
+        done += next;
     }
 }
