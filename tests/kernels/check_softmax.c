@@ -1,0 +1,41 @@
+/* Normalisations of rows against scalar. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+
+static int check_f32(check_ctx *ctx, const char *op) {
+    check_case c = {.op = op, .tolerance = 3e-6f};
+    const edged_softmax_f32_params p = {check_range(ctx, 1, 200), 0.7f};
+    const edged_lrn_f32_params lrn = {check_range(ctx, 1, 40), check_range(ctx, 0, 4), 1.5f, 0.4f, 0.75f};
+    const int is_lrn = strcmp(op, "lrn_f32") == 0;
+    const size_t n = (size_t)(is_lrn ? lrn.depth : p.depth) * 3;
+    c.params = is_lrn ? (const void *)&lrn : (const void *)&p;
+    c.units = 3;
+    snprintf(c.text, sizeof c.text, "depth %zu", n / 3);
+    check_operand_add(&c, 0, CHECK_FLOAT, n * 4, 4);
+    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, n * 4, 4), n, -8, 8);
+    return check_run(ctx, &c);
+}
+
+static int check_s8(check_ctx *ctx, const char *op, size_t element) {
+    check_case c = {.op = op, .units = 3};
+    const edged_softmax_s8_params p = {check_range(ctx, 1, 200)};
+    const size_t n = (size_t)p.depth * 3;
+    c.params = &p;
+    snprintf(c.text, sizeof c.text, "depth %d", p.depth);
+    check_operand_add(&c, 0, CHECK_EXACT, n * element, element);
+    check_fill_bytes(ctx, check_operand_add(&c, 1, CHECK_INPUT, n, 1), n);
+    int32_t *table = check_operand_add(&c, 2, CHECK_INPUT, 1024, 4);
+    for (int i = 0; i < 256; i++) table[i] = INT32_MAX / (i + 1);
+    return check_run(ctx, &c);
+}
+
+int check_softmax(check_ctx *ctx) {
+    int bad = 0;
+    for (int i = 0; i < 50 * ctx->repeats; i++) {
+        bad |= check_f32(ctx, "softmax_f32") | check_f32(ctx, "log_softmax_f32") | check_f32(ctx, "l2_norm_f32") | check_f32(ctx, "lrn_f32");
+        bad |= check_s8(ctx, "softmax_s8", 1) | check_s8(ctx, "softmax_s8_s16", 2);
+    }
+    return bad;
+}
