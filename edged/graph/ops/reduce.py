@@ -134,7 +134,8 @@ def _mean(x: Array, axes: Axes, keep: bool) -> Array:
             return np.asarray(total / np.float64(prod(x.shape[a] for a in axes))).astype(x.dtype)
     total, count = np.asarray(x.sum(axis=axes, keepdims=keep, dtype=np.int64)), prod(x.shape[a] for a in axes)
     quotient = np.abs(total) // max(count, 1)
-    return np.where(total < 0, -quotient, quotient).astype(x.dtype)
+    signed = np.where(total < 0, -quotient, quotient)
+    return np.asarray(signed).astype(x.dtype)
 
 
 def _sum(x: Array, axes: Axes, keep: bool) -> Array:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from edged.errors import ShapeError, UnsupportedError
 from edged.graph.evaluate import Evaluation
 from edged.graph.model import Quantization
-from support.agreement import random_inputs
+from support.agreement import check, random_inputs
 from support.build import one_op, quant
 from support.draw import ROUNDS, agree, agree_randomly, quantisation, shape
-from support.oracle import litert
+from support.oracle import Array, litert_calls
 
 QUANTISED = [
     ("softmax", "int8", "int8", quant(1 / 256, -128)), ("softmax", "int8", "int16", quant(1 / 65536, -32768)),
     ("softmax", "int16", "int16", quant(1 / 32768)), ("log_softmax", "int8", "int8", quant(1 / 16, 127)),
 ]  # fmt: skip
+
+
+def _reference(file: bytes, calls: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    """LiteRT with its reference kernels."""
+    return litert_calls(file, calls, "BUILTIN_REF")
 
 
 def _attrs(op: str, rng: np.random.Generator) -> dict[str, object]:
@@ -60,18 +67,11 @@ def test_uint8_is_litert_s_reference(op: str, result: Quantization, rounds: int)
             _attrs(op, rng),
         )
 
-        def reference(file: bytes, calls: object) -> list[list[np.ndarray]]:
-            return [litert(file, call, "BUILTIN_REF") for call in calls]  # type: ignore[attr-defined]
-
-        from support.agreement import check
-
-        check(model, [random_inputs(rng, model)], oracle=reference)
+        check(model, [random_inputs(rng, model)], oracle=_reference)
 
 
 def test_no_more_than_one_step_from_litert_s_float_tables() -> None:
     rng = np.random.default_rng(4)
-    from support.agreement import check
-
     for _ in range(10):
         dims = shape(rng, size=24)
         model = one_op(
