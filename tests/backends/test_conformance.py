@@ -28,7 +28,6 @@ MAY_FALL_BACK = {
     "batch_to_space_nd": "where its block shape is an input",
     "transpose_conv": "where its output shape is an input",
     "gather": "of strings",
-    "custom:TFLite_Detection_PostProcess": "no kernel has it yet",
     "topk_v2": "no family of kernels has it",
     "sparse_to_dense": "no family of kernels has it",
 }
