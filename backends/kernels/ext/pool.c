@@ -47,7 +47,8 @@ struct edged_pool {
     worker *workers;
     slice *slices;
     uint32_t threads, started, forks;
-    _Alignas(LINE) _Atomic uint32_t done; /* parts that workers have finished */
+    _Alignas(LINE) _Atomic uint32_t done; /* parts that workers have finished; a futex while the caller is `waiting` */
+    _Atomic uint32_t waiting;
     _Alignas(LINE) _Atomic uint32_t sleepers;
     _Atomic uint32_t wakes; /* the futex */
     _Atomic uint32_t stop;
@@ -93,7 +94,10 @@ static uint32_t work_off(edged_pool *pool, uint32_t owner, uint32_t thread) {
         }
         work(&pool->job, next_of(ticket), thread);
         if (thread > 0) {
-            atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
+            atomic_fetch_add(&pool->done, 1);
+            if (atomic_load(&pool->waiting)) {
+                syscall(SYS_futex, &pool->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+            }
         }
     }
 }
@@ -168,6 +172,29 @@ void edged_pool_give_back(edged_pool *pool) {
     atomic_flag_clear(&pool->taken);
 }
 
+/* Until `count` parts are done by workers. After a while it sleeps: a worker that lost its core to another process gets ours. */
+static void await_others(edged_pool *pool, uint32_t count) {
+    uint64_t until = 0;
+    for (;;) {
+        for (int i = 0; i < SPINS_PER_LOOK; i++) {
+            if (atomic_load_explicit(&pool->done, memory_order_acquire) == count) {
+                return;
+            }
+            relax();
+        }
+        uint64_t now = now_ns();
+        until = until ? until : now + SPIN_NS;
+        if (now >= until) {
+            atomic_store(&pool->waiting, 1);
+            uint32_t done = atomic_load(&pool->done);
+            if (done != count) {
+                syscall(SYS_futex, &pool->done, FUTEX_WAIT_PRIVATE, done, NULL, NULL, 0);
+            }
+            atomic_store(&pool->waiting, 0);
+        }
+    }
+}
+
 void edged_pool_run(edged_pool *pool, const edged_job *job) {
     uint64_t now = (uint64_t)generation(pool, 0) + 1;
     uint32_t parts = job->parts < MOST_PARTS ? job->parts : MOST_PARTS;
@@ -180,9 +207,7 @@ void edged_pool_run(edged_pool *pool, const edged_job *job) {
     }
     wake(pool);
     uint32_t own = work_all(pool, 0);
-    while (atomic_load_explicit(&pool->done, memory_order_acquire) != parts - own) {
-        relax();
-    }
+    await_others(pool, parts - own);
 }
 
 uint32_t edged_pool_threads(const edged_pool *pool) {
