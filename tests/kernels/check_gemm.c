@@ -122,6 +122,7 @@ static int check_conv_s8(check_ctx *ctx) {
     p.output_zero = check_range(ctx, -128, 127);
     p.act_min = check_range(ctx, 0, 1) ? -128 : check_range(ctx, -128, 0);
     p.act_max = check_range(ctx, 0, 1) ? 127 : check_range(ctx, 1, 127);
+    p.may_wrap = 1;
     p.zero2 = check_range(ctx, -128, 127);
     p.zero3 = check_range(ctx, -128, 127);
     p.mult1 = check_range(ctx, 1 << 30, INT32_MAX);

@@ -19,6 +19,7 @@ from edged_backends.lower.weighted import (
     Weights,
     float_operands,
     hybrid_operands,
+    may_wrap,
     plain_operands,
     quantised_operands,
     weights_of,
@@ -135,7 +136,7 @@ def add_s8(lowering: Lowering, layer: Layer) -> None:
     shape, why = _way(lowering, layer.shape, row, 1)
     params = {
         **shape.params(), "input_zero": zeros[0], "weight_zero": zeros[1], "output_zero": output.zero_point,
-        "act_min": low, "act_max": high, **add_residual_params(lowering, layer),
+        "act_min": low, "act_max": high, "may_wrap": int(may_wrap(w)), **add_residual_params(lowering, layer),
     }  # fmt: skip
     constants = quantised_operands(lowering, w, row, zeros, shape.segments, shape.out_first)
     _step(lowering, layer, shape, params, constants, cs.scratch_s8(shape, row), why, "conv_s8")

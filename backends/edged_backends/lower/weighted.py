@@ -84,6 +84,13 @@ def quantised_operands(
     ]
 
 
+def may_wrap(w: Weights) -> bool:
+    """Could a positive shift move a sum out of int32? Inputs are at most 255 from their zero point."""
+    weights = np.abs(w.plain.astype(np.int64) - w.quant.zero_point).sum(axis=1)
+    most = 255 * weights + (0 if w.bias is None else np.abs(w.bias.astype(np.int64)))
+    return bool((most << np.maximum(w.shift, 0).astype(np.int64) >= 1 << 31).any())
+
+
 def hybrid_operands(lowering: Lowering, w: Weights, row: KernelRow, segments: int, first: int) -> list[Ref]:
     """Packed weights, their sums, scales, bias in float."""
     bias = np.zeros(len(w.plain), np.float32) if w.bias is None else w.bias.astype(np.float32)

@@ -33,6 +33,7 @@ static void multiply(const edged_conv_s8_params *p, s8_unit *u, const target *to
         const int32_t n = channel + j * S8_LANES;
         f[j] = (finish_s8){.output_zero = p->output_zero, .act_min = p->act_min, .act_max = p->act_max, .add = to->residual ? p : NULL};
         finish_s8_set(&f[j], to->multiplier + n, to->shift + n, u->band.channel_end - n);
+        f[j].exact &= p->may_wrap;
     }
     for (int32_t begin = 0; begin < u->pixels; begin += S8_ROWS) {
         const int32_t rows = u->pixels - begin < S8_ROWS ? u->pixels - begin : S8_ROWS;
@@ -85,7 +86,7 @@ void fc_s8_6x16_avx2(const void *params, void *const *operands, const edged_task
     const edged_conv_s8_params conv = {
         .in_h = p->rows, .in_w = 1, .in_c = p->depth, .in_pitch = p->depth, .out_h = p->rows, .out_w = 1, .out_c = p->out_c, .out_pitch = p->out_c,
         .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .segments = 1, .band = p->rows, .columns = p->columns,
-        .input_zero = p->input_zero, .weight_zero = p->weight_zero, .output_zero = p->output_zero, .act_min = p->act_min, .act_max = p->act_max};
+        .input_zero = p->input_zero, .weight_zero = p->weight_zero, .output_zero = p->output_zero, .act_min = p->act_min, .act_max = p->act_max, .may_wrap = 1};
     void *const all[7] = {operands[0], operands[1], operands[2], operands[3], operands[4], operands[5], NULL};
     conv_s8_6x16_avx2(&conv, all, task);
 }

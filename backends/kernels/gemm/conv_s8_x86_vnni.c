@@ -42,17 +42,20 @@ static void finish_tile(const unit *u, finish_s8 *f, int32_t channel, int32_t bl
 static void multiply(unit *u, int32_t channel, int32_t blocks) {
     const int32_t tiles = (u->v.pixels + S8_ROWS - 1) / S8_ROWS;
     const int quick = !u->finish.exact && !u->finish.add && !u->finish.weight_zero;
+    int32_t doubts = 0;
     finish_s8 f[S8_BLOCKS];
+    u->finish.doubts = &doubts;
     set_finish(u, f, channel, blocks);
     u->v.tile.finish = quick ? f : NULL;
     const int32_t least = u->v.pixels / tiles;
     int32_t larger = u->v.pixels % tiles;    /* as many tiles have one row more */
-    for (int32_t begin = 0, rows; begin < u->v.pixels; begin += rows, larger--) {
+    for (int32_t begin = 0, rows, tile = 0; begin < u->v.pixels; begin += rows, larger--, tile++) {
         rows = least + (larger > 0);
         u->v.tile.rows = u->v.rows + begin;
         u->v.tile.at = begin * u->finish.pitch;
         S8_TILES[rows - 1][blocks - 1](&u->v.tile);
         if (!quick) finish_tile(u, f, channel, blocks, begin, rows);
+        if (doubts > 4 + tile / 8) u->v.tile.held = 1;    /* not by chance */
     }
 }
 
@@ -74,7 +77,7 @@ static void prepare_finish(unit *u, void *const *operands, ptrdiff_t pixel) {
     finish_s8 *f = &u->finish;
     *f = (finish_s8){.multiplier = operands[4], .shift = operands[5], .weight_zero = p->weight_zero, .pitch = p->out_pitch};
     f->out = (int8_t *)operands[0] + pixel * p->out_pitch + p->out_first;
-    f->exact = finish_needs_exact(f->shift + u->v.band.channel, u->v.band.channel_end - u->v.band.channel);
+    f->exact = p->may_wrap && finish_needs_exact(f->shift + u->v.band.channel, u->v.band.channel_end - u->v.band.channel);
     if (operands[6]) finish_s8_set_add(f, p, (const int8_t *)operands[6] + pixel * p->out_pitch + p->out_first);
 }
 
@@ -83,8 +86,10 @@ void conv_s8_8x48_vnni(const void *params, void *const *operands, const edged_ta
     const edged_conv_s8_params *p = params;
     const int32_t all_blocks = (p->out_c + S8_LANES - 1) / S8_LANES;
     const int8_t *weights = operands[2];
+    int held = 0;
     for (uint32_t index = task->begin; index < task->end; index++) {
         unit u = {.v = s8_unit_of(params, index, task->scratch), .p = p};
+        u.v.tile.held = held;
         const edged_band *b = &u.v.band;
         const ptrdiff_t stride = u.v.tile.stride;
         s8_read_input(&u.v, (const int8_t *)operands[1] + (ptrdiff_t)b->image * p->in_h * p->in_w * p->in_pitch, p->input_zero);
@@ -95,5 +100,6 @@ void conv_s8_8x48_vnni(const void *params, void *const *operands, const edged_ta
             u.v.tile.bias = (const int32_t *)operands[3] + channel;
             multiply(&u, channel, count);
         }
+        held = u.v.tile.held;
     }
 }

@@ -43,7 +43,7 @@ static void finish(const edged_fc_s8_params *p, void *const *operands, __m512i s
     x = _mm512_sub_epi32(x, _mm512_set1_epi32((int32_t)((uint32_t)row_sum * (uint32_t)p->weight_zero)));
     const __m512i factor = _mm512_loadu_si512(multiplier + n), s = _mm512_loadu_si512(shift + n);
     __m512 doubt = _mm512_setzero_ps();
-    const __m512i quick = edged_scale_x16_do(edged_scale_x16_of(factor, s), x, &doubt);
+    const __m512i quick = edged_scale_x16_do(edged_scale_x16_of(factor, s), x, &doubt, 1);
     const int exact = edged_in_doubt(doubt) || _mm512_cmpgt_epi32_mask(s, _mm512_setzero_si512());
     x = exact ? edged_requantise_x16(x, factor, s) : quick;
     x = _mm512_add_epi32(x, _mm512_set1_epi32(p->output_zero));

@@ -9,7 +9,7 @@
 typedef struct finish_s8 {
     edged_scale_x16 scale;
     __m512i zero, low, high;                     /* the output's zero point as int16, the bounds as int8 */
-    int exact;                                   /* a shift is positive: only the exact form will do */
+    int exact;                                   /* a shifted sum may wrap, or the residual's factors are large: only the exact form will do */
     const int32_t *multiplier, *shift;
     const int32_t *row_sum;                      /* of activations, one a row; NULL where weight_zero is 0 */
     int32_t weight_zero;
@@ -21,6 +21,7 @@ typedef struct finish_s8 {
     ptrdiff_t pitch;
     int32_t rows, lanes;
     __mmask16 mask;                              /* of lanes */
+    int32_t *doubts;                             /* counts what the quick form left to the exact one */
 } finish_s8;
 
 /* For channels n.. of a convolution's output; `lanes` of them are stored. */
@@ -116,12 +117,13 @@ static __attribute__((noinline)) void finish_exactly(const finish_s8 *f, const i
 /* Up to 4 rows of sums that need no row sums and no residual, in the quick form where it is sure; `memory` has room for them; `at` is the
  * offset of the first from f->out. */
 static inline __attribute__((always_inline)) void finish_quick(const finish_s8 *f, const __m512i sums[4], int32_t *memory, ptrdiff_t at,
-                                                               const int rows, const int masked) {
+                                                               const int rows, const int masked, const int held) {
     __m512i v[4];
     __m512 doubt = _mm512_setzero_ps();
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) v[i] = i < rows ? edged_scale_x16_do(f->scale, sums[i], &doubt) : v[0];
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) v[i] = i < rows ? edged_scale_x16_do(f->scale, sums[i], &doubt, held) : v[0];
     if (__builtin_expect(edged_in_doubt(doubt), 0)) {
         _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) _mm512_store_si512(memory + 16 * i, sums[i]);
+        ++*f->doubts;
         finish_exactly(f, memory, f->out + at, rows, 0);
     } else finish_store(f->out + at, f->pitch, rows, f->mask, finish_pack(f, v), masked);
 }
@@ -131,7 +133,7 @@ static inline void finish_s8_block(const finish_s8 *f, const int32_t *sums) {
     for (int r = 0; r < f->rows; r += 4) {
         __m512i v[4];
         __m512 doubt = _mm512_setzero_ps();
-        for (int i = 0; i < 4; i++) v[i] = edged_scale_x16_do(f->scale, finish_sum(f, sums, r + i), &doubt);
+        for (int i = 0; i < 4; i++) v[i] = edged_scale_x16_do(f->scale, finish_sum(f, sums, r + i), &doubt, 1);
         if (f->add)
             for (int i = 0; i < 4; i++) v[i] = finish_add_quick(f, v[i], r + i, &doubt);
         if (f->exact || edged_in_doubt(doubt)) {

@@ -26,12 +26,22 @@ typedef struct s8_tile {
     const int32_t *bias;
     int32_t *sums;               /* [S8_BLOCKS][S8_ROWS][S8_LANES] */
     const finish_s8 *finish;     /* one per block; NULL: leave the sums to the caller */
+    int held;                    /* see edged_scale_x16_do */
     ptrdiff_t at;                /* offset of the tile's first output from each block's finish.out */
 } s8_tile;
 
 typedef void s8_tile_function(const s8_tile *t);
 
 #define UNROLL _Pragma("GCC unroll 8")
+
+static inline __attribute__((always_inline)) void s8_tile_finish(const s8_tile *t, __m512i (*sum)[S8_BLOCKS], const int MR, const int NB, const int held) {
+    UNROLL for (int j = 0; j < NB; j++)
+        UNROLL for (int r = 0; r < MR; r += 4) {
+            __m512i four[4];
+            UNROLL for (int i = 0; i < 4; i++) four[i] = sum[r + i < MR ? r + i : r][j];
+            finish_quick(t->finish + j, four, t->sums, t->at + r * t->finish->pitch, MR - r, j == NB - 1, held);
+        }
+}
 
 static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t, const int MR, const int NB) {
     __m512i sum[S8_ROWS][S8_BLOCKS];
@@ -60,12 +70,8 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
             UNROLL for (int r = 0; r < MR; r++) _mm512_store_si512(t->sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
         return;
     }
-    UNROLL for (int j = 0; j < NB; j++)
-        UNROLL for (int r = 0; r < MR; r += 4) {
-            __m512i four[4];
-            UNROLL for (int i = 0; i < 4; i++) four[i] = sum[r + i < MR ? r + i : r][j];
-            finish_quick(t->finish + j, four, t->sums, t->at + r * t->finish->pitch, MR - r, j == NB - 1);
-        }
+    if (!t->held) s8_tile_finish(t, sum, MR, NB, 0);
+    else s8_tile_finish(t, sum, MR, NB, 1);
 }
 
 #define S8_TILE(MR, NB) \
