@@ -1,6 +1,6 @@
 """Custom pooling with places: MaxPoolingWithArgmax2D, MaxUnpooling2D, LiteRtMaxUnpooling2D; float32.
 
-The dtype of the places tells their meaning: int32 (LiteRT's) counts elements of the unpooled image of a batch,
+The dtype of the places tells their meaning: int32 (LiteRT's) counts elements of one unpooled image, and
 float32 (MediaPipe's) elements of the window, plus 0.1. Options are a TfLitePoolParams. Sources:
 mediapipe/util/tflite/operations/max_pool_argmax.cc and max_unpooling.cc, tflite/kernels/perception.
 """
