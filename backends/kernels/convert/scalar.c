@@ -1,52 +1,23 @@
 /* Quantise, dequantise, requantise, uint8 <-> int8 form. */
-#include "../abi.h"
+#define KERNEL_NAME(op) op##_scalar
 #include "../fixedpoint.h"
-#include "../params.h"
+#include "lanes.inc"
 
-#include <math.h>
-
-void xor80_scalar(const void *params, void *const *operands, const edged_task *task) {
-    uint8_t *out = (uint8_t *)operands[0] + task->begin;
-    const uint8_t *in = (const uint8_t *)operands[1] + task->begin;
-    const size_t n = task->end - task->begin; /* kept apart from memory that `out` might alias */
-    (void)params;
-    for (size_t i = 0; i < n; i++) {
-        out[i] = in[i] ^ 0x80u;
+/* Clamped while still a float, so that no value overflows the conversion; NaN gives the zero point. */
+void quantise_s32_scalar(const void *params, void *const *operands, const edged_task *task) {
+    const edged_quantise_params *p = params;
+    const float *in = operands[1];
+    for (uint32_t i = task->begin; i < task->end; i++) {
+        const double v = (double)roundf(in[i] / p->scale), shifted = v == v ? v + p->zero : p->zero;
+        ((int32_t *)operands[0])[i] = shifted >= p->high ? p->high : shifted > p->low ? (int32_t)shifted : p->low;
     }
 }
 
-/* Clamped while still a float, so that no value overflows the conversion; NaN becomes `low`. */
-static int32_t quantised(float x, const edged_quantise_params *p) {
-    const double shifted = (double)roundf(x / p->scale) + p->zero;
-    return shifted >= p->high ? p->high : shifted > p->low ? (int32_t)shifted : p->low;
+void dequantise_s32_scalar(const void *params, void *const *operands, const edged_task *task) {
+    const edged_dequantise_params *p = params;
+    const int32_t *in = operands[1];
+    for (uint32_t i = task->begin; i < task->end; i++) ((float *)operands[0])[i] = (float)((int64_t)in[i] - p->zero) * p->scale;
 }
-
-#define QUANTISE(name, T)                                                                                                       \
-    void name(const void *params, void *const *operands, const edged_task *task) {                                               \
-        T *out = operands[0];                                                                                                    \
-        const float *in = operands[1];                                                                                           \
-        for (uint32_t i = task->begin; i < task->end; i++) {                                                                     \
-            out[i] = (T)quantised(in[i], params);                                                                                \
-        }                                                                                                                        \
-    }
-
-QUANTISE(quantise_s8_scalar, int8_t)
-QUANTISE(quantise_s16_scalar, int16_t)
-QUANTISE(quantise_s32_scalar, int32_t)
-
-#define DEQUANTISE(name, T, WIDE)                                                                                               \
-    void name(const void *params, void *const *operands, const edged_task *task) {                                               \
-        const edged_dequantise_params *p = params;                                                                               \
-        float *out = operands[0];                                                                                                \
-        const T *in = operands[1];                                                                                               \
-        for (uint32_t i = task->begin; i < task->end; i++) {                                                                     \
-            out[i] = (float)((WIDE)in[i] - p->zero) * p->scale;                                                                  \
-        }                                                                                                                        \
-    }
-
-DEQUANTISE(dequantise_s8_scalar, int8_t, int32_t)
-DEQUANTISE(dequantise_s16_scalar, int16_t, int32_t)
-DEQUANTISE(dequantise_s32_scalar, int32_t, int64_t)
 
 void dequantise_channels_s8_scalar(const void *params, void *const *operands, const edged_task *task) {
     const edged_dequantise_channels_params *p = params;

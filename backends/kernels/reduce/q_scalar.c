@@ -1,15 +1,8 @@
-/* Quantised sum and mean, and integer reductions.
- * sum and mean: out = clamp(requantise(sum(in) - bias, multiplier, shift) + zero_out): the lowering folds zero_in * count into bias and
- * the count of a mean into multiplier and shift, as TFLite does. */
-#include "../fixedpoint.h"
-#include "reduce.h"
+/* Quantised sum and mean, and integer reductions, portable C. */
+#define KERNEL_NAME(op) op##_scalar
+#include "q.inc"
 
 #define INTEGER(op, T, U, A, FIRST, STEP, FINISH) EDGED_REDUCE(op##_scalar, edged_reduce_params, T, U, A, FIRST, STEP, FINISH)
-
-#define SCALED edged_clamp(edged_wrapping_add(edged_requantise((int32_t)(a - p->bias), p->multiplier, p->shift), p->zero_out), p->low, p->high)
-
-EDGED_REDUCE(scaled_sum_s8_scalar, edged_reduce_q_params, int8_t, int8_t, int32_t, 0, a + v, SCALED)
-EDGED_REDUCE(scaled_sum_s16_scalar, edged_reduce_q_params, int16_t, int16_t, int32_t, 0, a + v, SCALED)
 
 #define ORDER(suffix, T, LEAST, GREATEST)                                                                                       \
     INTEGER(reduce_max_##suffix, T, T, T, LEAST, v > a ? v : a, a)                                                               \

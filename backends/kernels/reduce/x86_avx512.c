@@ -1,3 +1,4 @@
-/* f32 reductions, vectorised by the compiler for this instruction set. */
+/* Reductions, vectorised by the compiler for this instruction set. */
 #define KERNEL_NAME(op) op##_avx512
 #include "f32.inc"
+#include "q.inc"

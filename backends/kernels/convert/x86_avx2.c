@@ -1,0 +1,3 @@
+/* Conversions, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx2
+#include "lanes.inc"
