@@ -5,13 +5,14 @@ Each node runs with every instruction set that this CPU has, and with the scalar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edged.backend import PrepareContext, RunContext, Subgraph
+from edged.graph.arrays import constant
 from edged.graph.evaluate import evaluate_node
 from edged.graph.model import DType, Graph, Model, Node, Quantization, Tensor
 from edged.graph.ops import table
@@ -90,10 +91,12 @@ def shaped(node: Node) -> Node:
     return Node(node.op, node.inputs, (out,), node.attrs)
 
 
-def run(node: Node, arrays: list[Array], mask: str, threads: int = 1) -> Array:
-    """The node's output from the cpu backend; a fallback to NumPy fails the test."""
-    inputs = tuple(t for t in node.inputs if t is not None and not t.constant)
-    graph = Graph("g", inputs, node.outputs, (node,))
+def run(nodes: tuple[Node, ...], arrays: list[Array], mask: str, threads: int = 1) -> Array:
+    """The last node's output from the cpu backend; a fallback to NumPy fails the test."""
+    made = {t for node in nodes for t in node.outputs}
+    read = [t for node in nodes for t in node.inputs if t is not None and not t.constant and t not in made]
+    node = nodes[-1]
+    graph = Graph("g", tuple(dict.fromkeys(read)), node.outputs, nodes)
     model = Model((graph,))
     backend = CpuBackend(threads=threads, arch_mask=mask)
     delegate = backend.prepare(PrepareContext(threads=threads), Subgraph(graph, model))
@@ -120,7 +123,7 @@ def check(case: Case, node: Node) -> None:
     (want,) = evaluate_node(node, full)
     for mask in MASKS:
         threads = case.one_of(1, 1, 2)
-        got = run(node, arrays, mask, threads)
+        got = run((node,), arrays, mask, threads)
         if want.dtype == np.float32:
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(want).max(initial=0))))
         else:
@@ -201,6 +204,39 @@ def test_random_nodes_equal_the_reference(builder: str, kind: str) -> None:
     for seed in range(12):
         case = Case(seed)
         check(case, BUILDERS[builder](case, *KINDS[kind]))
+
+
+def residual(case: Case, kind: str) -> tuple[Node, Node]:
+    """A convolution, and an ADD of its output and another tensor (sometimes its own input)."""
+    made = shaped(conv(case, *KINDS[kind]))
+    if kind == "f32":
+        made = replace(made, attrs={**made.attrs, "fused_activation_function": "NONE"})
+    result = made.outputs[0]
+    other = case.activations("other", result.dtype, result.shape)
+    if made.input(0).shape == result.shape and case.between(0, 1):
+        other = made.input(0)
+    pair = (result, other) if case.between(0, 1) else (other, result)
+    attrs = {"fused_activation_function": case.one_of("NONE", "RELU", "RELU6")}
+    return made, shaped(Node("add", pair, (case.activations("sum", result.dtype, ()),), attrs))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["f32", "s8", "u8"])
+def test_a_residual_addition_is_part_of_its_convolution(kind: str) -> None:
+    for seed in range(15):
+        case = Case(seed)
+        made, add = residual(case, kind)
+        inputs = list(dict.fromkeys(t for t in (made.input(0), *add.inputs) if t not in made.outputs and t))
+        feed = {t: case.data(t) for t in inputs}
+        weights = [None if t is None else constant(t) for t in made.inputs[1:]]
+        (middle,) = evaluate_node(made, [feed[made.input(0)], *weights])
+        (want,) = evaluate_node(add, [middle if t in made.outputs else feed[t] for t in add.inputs if t])
+        for mask in MASKS:
+            got = run((made, add), [feed[t] for t in inputs], mask, case.one_of(1, 2))
+            if kind == "f32":
+                np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * float(np.abs(want).max(initial=1)))
+            else:
+                np.testing.assert_array_equal(got, want, f"mask {mask or 'all'}")
 
 
 @pytest.mark.long
