@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edged.errors import EdgedError
 from edged.graph.arrays import Array, constant, to_bytes
-from edged.graph.evaluate import evaluate_node
+from edged.graph.evaluate import constant_value, evaluate_node
 from edged.graph.model import DType, Graph, Node, Shape, Tensor
 from edged.graph.ops import table
 
@@ -103,7 +103,7 @@ def _fold(node: Node, dynamic: frozenset[Tensor]) -> tuple[Array, ...] | None:
         return _shape_of(node)
     if not _foldable(node) or (node.op not in _ALWAYS and _predicted(node) > FOLD_GROWTH * 64):
         return None
-    inputs = [None if t is None else constant(t) for t in node.inputs]
+    inputs = [None if t is None else constant_value(t) for t in node.inputs]
     try:
         arrays = tuple(evaluate_node(node, inputs))
     except EdgedError:

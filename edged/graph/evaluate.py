@@ -188,6 +188,12 @@ def _call_once(evaluation: Evaluation, node: Node, _arrays: Arrays) -> Sequence[
     return []
 
 
+def _composite(evaluation: Evaluation, node: Node, arrays: Arrays) -> Sequence[Array]:
+    """A composite is its decomposition, whatever its name promises."""
+    graph = evaluation.model.graphs[node.attrs["decomposition_subgraph_index"]]
+    return evaluation.call(graph, [a for a in arrays if a is not None])
+
+
 def _handle(node: Node) -> Array:
     """The value of a resource tensor: its key, as an object array of one element."""
     key = f"{node.attrs.get('container', '')}/{node.attrs.get('shared_name', '')}"
@@ -218,6 +224,7 @@ CONTEXT: dict[str, Context] = {
     "if": _if,
     "while": _while,
     "call_once": _call_once,
+    "stablehlo_composite": _composite,
     "var_handle": lambda _evaluation, node, _arrays: [_handle(node)],
     "read_variable": _read,
     "assign_variable": _assign,

@@ -43,6 +43,7 @@ FAMILIES: tuple[str, ...] = (
     "reduce",
     "scan",
     "convert",
+    "stablehlo",
 )
 
 

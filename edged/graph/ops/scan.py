@@ -1,4 +1,4 @@
-"""ARG_MAX and ARG_MIN (the index of the first extreme along an axis) and CUMSUM."""
+"""ARG_MAX and ARG_MIN (the index of the first extreme along an axis), CUMSUM, and BUCKETIZE."""
 
 from __future__ import annotations
 
@@ -72,8 +72,16 @@ def cumsum(node: Node, arrays: Arrays) -> Sequence[Array]:
     return [_accumulate(x, axis, exclusive, reverse)]
 
 
+def bucketize(node: Node, arrays: Arrays) -> Sequence[Array]:
+    """int32: how many of the ascending `boundaries` are at most the value."""
+    boundaries = np.asarray(attr(node, "boundaries", ()), np.float32)
+    x = operand(arrays, 0)
+    return [np.searchsorted(boundaries, x.reshape(-1), "right").reshape(x.shape).astype(np.int32)]
+
+
 OPS: tuple[OpSpec, ...] = (
     OpSpec("arg_max", infer_arg, _arg(True), {"output_type": "INT32"}, inputs=(2, 2)),
     OpSpec("arg_min", infer_arg, _arg(False), {"output_type": "INT32"}, inputs=(2, 2)),
     OpSpec("cumsum", infer_same, cumsum, {"exclusive": False, "reverse": False}, inputs=(2, 2)),
+    OpSpec("bucketize", infer_same, bucketize, {"boundaries": ()}),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edged.graph.model import DType, Sparsity, Tensor
+from edged.graph.arrays import constant
+from edged.graph.constants import fold_constants
+from edged.graph.model import DType, Graph, Node, Sparsity, Tensor
 from edged.graph.sparse import dense
 
 
@@ -47,3 +49,13 @@ def test_random_matrices() -> None:
         segments = np.concatenate([[0], np.cumsum(np.bincount(where, minlength=rows))]).tolist()
         sparsity = Sparsity((0, 1), (), ((rows, None), (segments, places.tolist())))
         assert np.array_equal(dense(_tensor((rows, columns), sparsity), whole[where, places]), whole)
+
+
+def test_a_sparse_constant_is_folded_at_load() -> None:
+    sparsity = Sparsity((0, 1), (), ((3, None), ((0, 1, 1, 3), (1, 0, 3))))
+    stored = memoryview(np.array([1, 2, 3], np.float32).tobytes())
+    weights = Tensor("weights", DType.FLOAT32, (3, 4), data=stored, sparsity=sparsity)
+    opened, x, y = (Tensor(n, DType.FLOAT32, (3, 4)) for n in ("opened", "x", "y"))
+    nodes = (Node("densify", (weights,), (opened,)), Node("add", (x, opened), (y,)))
+    (left,) = fold_constants(Graph("g", (x,), (y,), nodes)).nodes
+    assert constant(left.input(1)).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [2, 0, 0, 3]]

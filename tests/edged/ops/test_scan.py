@@ -72,3 +72,10 @@ def test_extreme_of_nothing() -> None:
 def test_whole_range_wraps() -> None:
     axis = constant("int32", np.array(0, np.int32))
     agree_randomly(np.random.default_rng(3), one_op("cumsum", [("int32", (99,)), axis], [("int32", (99,))]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
+def test_buckets(dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    model = one_op("bucketize", [(dtype, (5, 9))], [("int32", (5, 9))], {"boundaries": (-2.0, 0.0, 1.0, 3.5)})
+    agree(model, [rng.integers(-4, 6, (5, 9)).astype(dtype)])
