@@ -1,8 +1,9 @@
 """FULLY_CONNECTED: float32, uint8, int8, int16x8, int16x16, hybrid; int4, int2, sparse and shuffled weights.
 
-Where LiteRT and TFLite Micro disagree: int16 activations with an int64 bias, or none, are requantised by
-LiteRT 2.3 in double precision, by Micro with its 64-bit multiplier. This follows Micro. LiteRT's uint8 to
-int16 rounds ties of the final shift upwards (as in conv), here they go away from zero.
+Where LiteRT and TFLite Micro disagree, this follows Micro: int16 activations with an int64 bias, or none, are
+requantised by LiteRT 2.3 in double precision, by Micro with its 64-bit multiplier; LiteRT's optimised kernels
+round ties of the final shift upwards (as in conv), Micro rounds them away from zero. Int16 weights, which
+Micro does not run, are LiteRT's.
 """
 
 from __future__ import annotations

@@ -250,6 +250,10 @@ def _clip(node: Node, name: str, tensor: Tensor, limit: int) -> int:
 
 def integer_cell(node: Node, arrays: Arrays) -> IntegerCell | MicroCell:
     """The cell of a node whose activations are integers."""
+    if not is_plain(node) and (node.input(0).dtype is not DType.INT8 or len(node.intermediates) != 5):
+        raise UnsupportedError(
+            f"{node.where}: integer layers beyond the plain ones need int8 activations and five intermediates"
+        )
     gates = tuple(_gate(node, arrays, gate) for gate in range(4))
     cell, result = node.input(FULL.cell_state), node.outputs[0]
     clip = _clip(node, "cell_clip", cell, 32767)
@@ -258,8 +262,6 @@ def integer_cell(node: Node, arrays: Arrays) -> IntegerCell | MicroCell:
         scale, state = float(_scale(cell)), node.input(FULL.output_state)
         effective = (_UNIT * scale / scale, _UNIT * _UNIT / scale, _UNIT * _UNIT / float(_scale(state)))
         return MicroCell(whole, scale, clip, tuple(map(fp.quantize_multiplier, effective)), state)
-    if node.input(0).dtype is not DType.INT8 or len(node.intermediates) != 5:
-        raise UnsupportedError(f"{node.where}: only int8 activations with five intermediates can be computed")
     hidden = node.intermediates[4]
     effective_hidden = np.float32(_UNIT / float(_scale(hidden)) * _UNIT)
     return IntegerCell(

@@ -27,11 +27,12 @@ at run time).
 Raises ShapeError where they do not fit."""
 
 Reference = Callable[[Node, Arrays], Sequence[Array]]
-"""Input arrays (None for an absent optional one) -> output arrays. Shapes come from the arrays, not from the
-tensors, so
-that resized inputs work; quantisation and dtypes come from the node's tensors. Packed 4-bit and 2-bit tensors
-arrive as int8 arrays
-with one element each. Never writes to an input."""
+"""Input arrays (None for an absent optional one) -> output arrays.
+
+Shapes come from the arrays, not from the tensors, so that resized inputs work; quantisation and dtypes come
+from the node's tensors. Packed 4-bit and 2-bit tensors arrive as int8 arrays with one element each. Never
+writes to an input. A stateful op gets its variable inputs' values as arrays, and returns its outputs followed
+by the new values of its variable inputs, in input order."""
 
 Macs = Callable[[Node, Sequence[Shape | None], Sequence[Shape | None]], int]
 """Input and output shapes -> multiply-accumulates of one run."""

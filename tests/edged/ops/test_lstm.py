@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edged.errors import UnsupportedError
 from edged.graph.evaluate import evaluate_node
 from edged.graph.model import Model, Tensor
 from edged.graph.ops import table
@@ -248,3 +250,11 @@ def test_results_are_outputs_then_states_in_input_order() -> None:
     results = evaluate_node(node, arrays)
     states = [t.shape for t in node.inputs if t is not None and t.variable]
     assert [r.shape for r in results] == [node.outputs[0].shape, *states]
+
+
+def test_integer_layers_of_other_kinds_are_refused_with_the_reason() -> None:
+    node = integer_model(np.random.default_rng(0), "norm").main.nodes[0]
+    rng = np.random.default_rng(1)
+    arrays = [None if t is None else random_array(rng, t.dtype, t.shape) for t in node.inputs]
+    with pytest.raises(UnsupportedError, match="need int8 activations and five intermediates"):
+        evaluate_node(replace(node, intermediates=node.intermediates[:2]), arrays)
