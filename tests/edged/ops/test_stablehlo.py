@@ -34,7 +34,11 @@ def test_composite_is_its_decomposition() -> None:
     """RMS normalisation, as converters wrap it."""
     inner = [tensor("float32", (2, 3), name=n) for n in ("x", "y")]
     outer = [tensor("float32", (2, 3), name=n) for n in ("a", "b")]
-    attrs = {"name": "odml.rms_norm", "decomposition_subgraph_index": 1, "composite_attributes": bytes(flexbuffers.Dumps({}))}
+    attrs = {
+        "name": "odml.rms_norm",
+        "decomposition_subgraph_index": 1,
+        "composite_attributes": bytes(flexbuffers.Dumps({})),
+    }
     main = Graph(
         "main", (outer[0],), (outer[1],), (Node("stablehlo_composite", (outer[0],), (outer[1],), attrs),)
     )
