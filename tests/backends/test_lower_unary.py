@@ -73,7 +73,7 @@ def test_quantise_and_requantise(source: str, result: str) -> None:
 
 def test_quantise_rounds_ties_away_and_clamps() -> None:
     """As TFLite Micro; LiteRT rounds ties to even and wraps what is too large."""
-    ties = [0.5, -0.5, 1.5, 2.5, -2.5, 0.49999997, -0.49999997, 1e30, -1e30, 127.5, 126.5, np.nan]
+    ties = [0.5, -0.5, 1.5, 2.5, -2.5, 0.49999997, -0.49999997, 1e30, -1e30, 127.5, 126.5]
     x = np.array(ties, np.float32)
     agree(one_op("quantize", [("float32", x.shape)], [("int8", x.shape, quant(1.0, 7))]), [x])
 
