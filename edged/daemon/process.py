@@ -12,6 +12,7 @@ import logging
 import os
 import pwd
 import signal
+import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from edged_ipc.server import Server
 
 log = logging.getLogger("edged")
 HOUSEKEEPING = 5.0
+SWITCH_SECONDS = 0.0005  # Python's 5 ms would be the tail of every reply that meets a busy thread
 STUCK = 10.0
 
 
@@ -53,6 +55,7 @@ class Daemon:
 
     def __init__(self, config: Config, config_path: str | None) -> None:
         self.config, self.config_path = config, config_path
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.paths: Paths = configuration.paths(config)
         self.lines: deque[str] = deque(maxlen=1000)
         self.notifier = notify.from_environment()

@@ -36,6 +36,7 @@ from edged.graph.model import DType, Graph, Model, Node, Tensor  # noqa: E402
 
 MODELS = Path(os.environ.get("EDGED_MODELS", HERE.parents[3] / "shared" / "models"))
 IMAGE = (1, 224, 224, 3)
+HEADER = ("job", "cores", "server", "clients", "p50 us", "p99 us", "requests/s", "added us")
 CLIENTS = (1, 4, 16, 64)
 PLACES = {"same": ({1}, {1}), "across": ({0}, {1})}
 
@@ -79,12 +80,23 @@ def server(kind: str, model: Path, path: str, cores: set[int]) -> Iterator[None]
         process.stdout.close()
 
 
-def crowd(kind: str, path: str, count: int, seconds: float, file: Path, cores: set[int]) -> tuple[float, float, float]:
+def crowd(
+    kind: str, path: str, count: int, seconds: float, file: Path, cores: set[int]
+) -> tuple[float, float, float]:
     """(p50 us, p99 us, requests/s) of `count` clients, in up to four processes."""
     processes = []
     for index in range(min(count, 4)):
         threads = count // min(count, 4) + (index < count % min(count, 4))
-        command = [sys.executable, str(HERE.parent / "daemon_peers.py"), "client", kind, path, str(threads), str(seconds), str(file)]
+        command = [
+            sys.executable,
+            str(HERE.parent / "daemon_peers.py"),
+            "client",
+            kind,
+            path,
+            str(threads),
+            str(seconds),
+            str(file),
+        ]
 
         def place() -> None:
             die_with_parent()
@@ -102,6 +114,15 @@ def crowd(kind: str, path: str, count: int, seconds: float, file: Path, cores: s
     return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)], rate
 
 
+def in_process(model: Path, cores: set[int]) -> float:
+    """p50 of the model alone, in a process on `cores`."""
+    command = [sys.executable, str(HERE.parent / "daemon_peers.py"), "direct", str(model)]
+    done = subprocess.run(
+        command, capture_output=True, check=True, preexec_fn=lambda: os.sched_setaffinity(0, cores)
+    )
+    return float(done.stdout)
+
+
 def measure(seconds: float, peers: bool) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     with tempfile.TemporaryDirectory(prefix="edged-bench-") as name:
@@ -110,13 +131,17 @@ def measure(seconds: float, peers: bool) -> list[tuple[Any, ...]]:
             file = folder / "input.npy"
             np.save(file, array)
             for place, (server_cores, client_cores) in PLACES.items():
+                alone = in_process(model, server_cores)
+                rows.append((job, place, "in process", 1, alone, 0.0, 1e6 / alone, 0.0))
                 for kind in SERVERS if peers else ("echo", "edged"):
                     for count in CLIENTS if kind in ("edged", "grpc") else (1,):
                         path = str(folder / f"{kind}.sock")
                         Path(path).unlink(missing_ok=True)
                         with server(kind, model, path, server_cores):
                             p50, p99, rate = crowd(kind, path, count, seconds, file, client_cores)
-                        rows.append((job, place, kind, count, p50, p99, rate))
+                        rows.append(
+                            (job, place, kind, count, p50, p99, rate, p50 - alone if count == 1 else 0.0)
+                        )
     return rows
 
 
@@ -126,7 +151,10 @@ def start_times() -> list[tuple[str, float, str]]:
 
     rows: list[tuple[str, float, str]] = []
     with tempfile.TemporaryDirectory(prefix="edged-bench-") as name:
-        kws, big = (MODELS / f for f in ("mlperf_tiny/kws_ref_model_int8.tflite", "vision/mobilenet_v2_1.0_224_quant.tflite"))
+        kws, big = (
+            MODELS / f
+            for f in ("mlperf_tiny/kws_ref_model_int8.tflite", "vision/mobilenet_v2_1.0_224_quant.tflite")
+        )
         start = time.perf_counter()
         daemon = RunningDaemon(Path(name), f'[[model]]\nname = "kws"\npath = "{kws}"\n')
         rows.append(("start to READY with kws", (time.perf_counter() - start) * 1e3, "ms"))
@@ -137,7 +165,9 @@ def start_times() -> list[tuple[str, float, str]]:
                 start = time.perf_counter()
                 daemon.control("load", path=str(big), name="big")
                 client.open("big")(np.zeros((1, 224, 224, 3), np.uint8))
-                rows.append(("load of mobilenet_v2 to its first answer", (time.perf_counter() - start) * 1e3, "ms"))
+                rows.append(
+                    ("load of mobilenet_v2 to its first answer", (time.perf_counter() - start) * 1e3, "ms")
+                )
         finally:
             daemon.stop()
     return rows
@@ -148,7 +178,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--peers", action="store_true", help="gRPC and HTTP too (extra edged[bench])")
     chosen = parser.parse_args()
-    print(table(("job", "cores", "server", "clients", "p50 us", "p99 us", "requests/s"), measure(chosen.seconds, chosen.peers)))
+    print(table(HEADER, measure(chosen.seconds, chosen.peers)))
     if MODELS.is_dir():
         print(table(("what", "figure", "unit"), start_times()))
 
@@ -156,7 +186,7 @@ def main() -> None:
 def test_daemon_figures() -> None:
     """For `make bench`."""
     print()
-    print(table(("job", "cores", "server", "clients", "p50 us", "p99 us", "requests/s"), measure(0.5, True)))
+    print(table(HEADER, measure(0.5, True)))
 
 
 if __name__ == "__main__":

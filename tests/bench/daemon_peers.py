@@ -1,7 +1,7 @@
 """The servers that bench_daemon.py compares, and a client of each: one process does one of these.
 
-    daemon_peers.py KIND MODEL SOCKET            serves, prints a line when it listens
-    daemon_peers.py client KIND SOCKET THREADS SECONDS INPUT.npy     prints {"times": [us ...], "rate": requests/s}
+daemon_peers.py KIND MODEL SOCKET            serves, prints a line when it listens
+daemon_peers.py client KIND SOCKET THREADS SECONDS INPUT.npy     prints {"times": [us ...], "rate": requests/s}
 """
 
 from __future__ import annotations
@@ -136,7 +136,13 @@ def serve_http(model: str, path: str) -> None:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         answer = run(body)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(answer)).encode())]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", str(len(answer)).encode())],
+            }
+        )
         await send({"type": "http.response.body", "body": answer})
 
     threading.Timer(1.0, listening).start()
@@ -221,17 +227,21 @@ def client(kind: str, path: str, threads: int, seconds: float, file: str) -> Non
 def direct(model: str) -> float:
     """p50 of the model in this process."""
     run = Runner(model)
-    body = bytes(run.size)
+    body = memoryview(bytes(run.size))
     times = []
     for _ in range(3000):
         start = time.perf_counter()
-        run(body)
+        run.delegate.run(run.context, [body], run.outputs)
         times.append((time.perf_counter() - start) * 1e6)
     return sorted(times)[1500]
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "client":
+    if sys.argv[1] == "direct":
+        print(direct(sys.argv[2]))
+    elif sys.argv[1] == "client":
         client(sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5]), sys.argv[6])
     else:
-        {"echo": serve_echo, "edged": serve_edged, "grpc": serve_grpc, "http": serve_http}[sys.argv[1]](sys.argv[2], sys.argv[3])
+        {"echo": serve_echo, "edged": serve_edged, "grpc": serve_grpc, "http": serve_http}[sys.argv[1]](
+            sys.argv[2], sys.argv[3]
+        )
