@@ -26,7 +26,8 @@ def evaluate_node(node: Node, arrays: Arrays) -> tuple[Array, ...]:
         raise UnsupportedError(
             f"{node.where}: {node.kind} has no reference semantics", remedy="a backend has to claim it"
         )
-    return tuple(np.asarray(a, order="C") for a in spec.reference(node, arrays))
+    with np.errstate(all="ignore"):  # infinities and NaN are values, as they are to the kernels
+        return tuple(np.asarray(a, order="C") for a in spec.reference(node, arrays))
 
 
 def constant_value(tensor: Tensor) -> Array:

@@ -16,7 +16,7 @@ from edged.graph.model import Node
 from edged.graph.ops import fixedpoint as fp
 from edged.graph.ops.broadcast import infer_same, operand, rescaled, scale_of, store, zero_point_of
 from edged.graph.ops.fixedpoint_functions import inverse_sqrt_multiplier
-from edged.graph.ops.lut import Function, apply_8, apply_16, single
+from edged.graph.ops.lut import Function, apply_8, apply_16
 from edged.graph.ops.spec import Array, Arrays, OpSpec, Reference, quantised
 
 Quantised = Callable[[Node, Array], Array]
@@ -144,5 +144,3 @@ _TABLE: tuple[tuple[str, Callable[[Array], Array], str, Quantised | None], ...] 
 OPS: tuple[OpSpec, ...] = tuple(
     OpSpec(name, infer_same, _unary(name, plain, kinds, integer)) for name, plain, kinds, integer in _TABLE
 )
-
-__all__ = ["OPS", "Quantised", "real_function", "single", "table_lookup"]

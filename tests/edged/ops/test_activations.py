@@ -132,3 +132,12 @@ def test_relu6_of_one_quantisation_agrees_with_micro() -> None:
     rng = np.random.default_rng(6)
     model = one_op("relu6", [("int8", (99,), quant(0.05, -20))], [("int8", (99,), quant(0.05, -20))])
     agree(model, random_inputs(rng, model), "tflm")
+
+
+@pytest.mark.parametrize("op", ["leaky_relu", "relu6", "elu", "logistic", "tanh"])
+def test_infinities_pass_without_a_warning(op: str) -> None:
+    x = np.array([-np.inf, -1.0, 0.0, 1.0, np.inf], np.float32)
+    agree(
+        one_op(op, [("float32", (5,))], [("float32", (5,))], {"alpha": 0.0} if op == "leaky_relu" else {}),
+        [x],
+    )
