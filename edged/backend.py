@@ -184,6 +184,11 @@ class Backend(ABC):
         """What `edged doctor` shows of this device: instruction sets, driver versions, where it is."""
         return {}
 
+    def peak(self, threads: int) -> Mapping[str, float]:
+        """GMAC/s that the device reaches on a large matrix product, measured now, by dtype ("int8",
+        "float32"); empty when that says nothing about it."""
+        return {}
+
     def tune(self, ctx: PrepareContext, subgraph: Subgraph) -> Sequence[TunedLayer]:
         """Measures the ways to compute each layer of `subgraph` on this device and keeps the times in
         `ctx.cache_dir`; empty where there is nothing to choose."""

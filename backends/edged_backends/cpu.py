@@ -26,7 +26,7 @@ from edged.backend import (
     no,
 )
 from edged.errors import BackendError
-from edged.graph.model import Graph, Node
+from edged.graph.model import DType, Graph, Node
 from edged.graph.ops import table
 from edged_backends import _kernels, records
 from edged_backends.assemble import assemble
@@ -240,6 +240,11 @@ class CpuBackend(Backend):
             return Frame(*packed[subgraph.graph], control.evaluate, threads, memory)
 
         return make
+
+    def peak(self, threads: int) -> Mapping[str, float]:
+        from edged_backends.peak import measure
+
+        return {str(d): measure(self.prepare, d, threads) for d in (DType.INT8, DType.FLOAT32)}
 
     def tune(self, ctx: PrepareContext, subgraph: Subgraph) -> Sequence[TunedLayer]:
         from edged_backends.tune import tune

@@ -15,7 +15,7 @@ import click
 from edged import config as configuration
 from edged.cli.local import load_file, opened
 from edged.cli.tables import table
-from edged.graph.shapes import count_macs
+from edged.graph.shapes import count_macs, node_macs
 from edged.runtime.house import Call, seeded
 
 
@@ -62,6 +62,22 @@ def measure(call: Call, seconds: float) -> dict[str, Any]:
     }
 
 
+def share_of_peak(call: Call, gmacs: float, threads: int) -> float | None:
+    """The model's rate over what its device reaches on a large matrix product of the same kind; None for
+    several devices, or where the device cannot tell."""
+    loaded = call.loaded
+    if len(loaded.steps) != 1:
+        return None
+    by_kind = {"int8": 0, "float32": 0}
+    for node in loaded.graph.nodes:
+        first = next((t for t in node.inputs if t is not None), None)
+        floating = first is not None and first.dtype.is_float
+        by_kind["float32" if floating else "int8"] += node_macs(node)
+    peak = loaded.steps[0].device.backend.peak(threads)
+    found = peak.get(max(by_kind, key=lambda kind: by_kind[kind]))
+    return gmacs / found if found else None
+
+
 def profile(call: Call) -> list[tuple[str, str, float, float]]:
     """(node, kernel, microseconds, GMAC/s or GB/s) of every step of every delegate that can tell."""
     loaded = call.loaded
@@ -97,16 +113,18 @@ def bench(
     with opened(config, backends) as house:
         call = Call(house, load_file(house, model))
         facts = measure(call, seconds)
+        facts["share_of_peak"] = share_of_peak(call, facts["gmacs_per_second"], threads)
         rows = profile(call) if profiled else []
         call.close()
     if as_json:
         click.echo(json.dumps({**facts, "profile": rows} if profiled else facts))
         return
+    share = f" ({facts['share_of_peak']:.0%} of peak)" if facts["share_of_peak"] is not None else ""
     click.echo(
         f"{facts['model']} on {'+'.join(facts['devices'])}, {threads} thread{'s' * (threads > 1)}: "
         f"p50 {facts['p50_us']:.1f} us, p95 {facts['p95_us']:.1f}, p99 {facts['p99_us']:.1f} "
         f"({facts['runs']} runs)\n"
-        f"{facts['gmacs_per_second']:.1f} GMAC/s, {facts['resident_bytes']} bytes resident, "
+        f"{facts['gmacs_per_second']:.1f} GMAC/s{share}, {facts['resident_bytes']} bytes resident, "
         f"{facts['rss_bytes'] >> 20} MiB RSS"
     )
     if rows:
