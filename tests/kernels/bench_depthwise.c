@@ -66,8 +66,15 @@ static void bench_s8(const shape *s, const edged_kernel_row *row) {
     const size_t in_bytes = (size_t)(s->size * s->size * s->channels), out_bytes = (size_t)(out * out * s->channels);
     void *in = bytes(in_bytes), *result = bytes(out_bytes), *scratch = bytes(depthwise_scratch(&d.p)), *want = bytes(out_bytes);
     const edged_task task = {0, (uint32_t)out, scratch};
-    void *const fast[] = {result, in, packed, scales + 3 * lanes, scales + 4 * lanes, scales + 5 * lanes};
+    void *fast[] = {result, in, packed, scales + 3 * lanes, scales + 4 * lanes, scales + 5 * lanes};
     void *const plain[] = {want, in, weights, scales, scales + lanes, scales + 2 * lanes};
+    if (row->kr == 2) {
+        int32_t *own = scales + 3 * lanes;
+        free(packed);
+        packed = bytes(depthwise_pair_bytes(&d.p));
+        fast[2] = packed;
+        depthwise_pack_pairs(&d, (int16_t *)(void *)packed, own, own + lanes, own + 2 * lanes);
+    }
     const double took = best(row, &d.p, row->kr == 1 ? plain : fast, &task);
     dw_s8_scalar(&d.p, plain, &task);
     printf("%-20s %3dx%3dx%4d %dx%d/%d  %8.2f us %7.1f GMAC/s %s\n", row->name, s->size, s->size, s->channels, s->kernel, s->kernel,

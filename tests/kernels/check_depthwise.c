@@ -16,6 +16,14 @@ static void pack_s8(check_ctx *ctx, check_case *c, const edged_kernel_row *row) 
         c->scratch = depthwise_scratch(&d->p);
         return;
     }
+    if (row->kr == 2 && d->p.multiplier == 1) {
+        const size_t lanes = (size_t)depthwise_pair_vectors(&d->p) * 64;
+        int16_t *taps = check_alloc(c, 2, depthwise_pair_bytes(&d->p));
+        int32_t *bias = check_alloc(c, 3, lanes), *multiplier = check_alloc(c, 4, lanes);
+        depthwise_pack_pairs(d, taps, bias, multiplier, check_alloc(c, 5, lanes));
+        c->scratch = (size_t)(d->p.in_w * d->p.channels) + 64;
+        return;
+    }
     const size_t taps = (size_t)(d->p.kernel_h * d->p.kernel_w * channels), bytes = (size_t)channels * 4;
     memcpy(check_alloc(c, 2, taps), d->weights, taps);
     memcpy(check_alloc(c, 3, bytes), d->bias, bytes);

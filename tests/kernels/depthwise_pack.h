@@ -67,6 +67,42 @@ static inline size_t depthwise_scratch(const edged_depthwise_s8_params *p) {
            row * (size_t)(p->multiplier == 1 ? 1 : 1 + 4 * p->groups);
 }
 
+/* ---- KR 2: s8_x86_avx2.c ---- */
+
+static inline int32_t depthwise_pair_vectors(const edged_depthwise_s8_params *p) { return (p->channels + 15) / 16; }
+
+static inline size_t depthwise_pair_bytes(const edged_depthwise_s8_params *p) {
+    return (size_t)depthwise_pair_vectors(p) * (size_t)((p->kernel_h * p->kernel_w + 1) / 2) * 64;
+}
+
+/* Channel of lane l (0-15, in the order 0-3, 8-11, 4-7, 12-15) of vector v; the last one where there is none. */
+static inline int32_t depthwise_pair_channel(const edged_depthwise_s8_params *p, int32_t v, int32_t l) {
+    const int32_t first = 16 * v + 16 <= p->channels ? 16 * v : p->channels >= 16 ? p->channels - 16 : 0;
+    const int32_t c = first + l % 4 + (l / 4 == 1 ? 8 : l / 4 == 2 ? 4 : l / 4 == 3 ? 12 : 0);
+    return c < p->channels ? c : p->channels - 1;
+}
+
+static inline void depthwise_pack_pairs(const depthwise_s8 *d, int16_t *to, int32_t *bias, int32_t *multiplier, int32_t *shift) {
+    const edged_depthwise_s8_params *p = &d->p;
+    const int32_t taps = p->kernel_h * p->kernel_w;
+    for (int32_t v = 0; v < depthwise_pair_vectors(p); v++) {
+        for (int32_t k = 0; k < taps; k += 2) {
+            for (int32_t i = 0; i < 32; i++) {
+                const int32_t tap = k + i % 2, c = depthwise_pair_channel(p, v, i / 2);
+                *to++ = (int16_t)(tap < taps ? d->weights[tap * p->channels + c] - p->weight_zero : 0);
+            }
+        }
+        for (int32_t l = 0; l < 16; l++) {
+            const int32_t c = depthwise_pair_channel(p, v, l);
+            int32_t sum = 0;
+            for (int32_t k = 0; k < taps; k++) sum += d->weights[k * p->channels + c] - p->weight_zero;
+            bias[16 * v + l] = d->bias[c] - p->input_zero * sum;
+            multiplier[16 * v + l] = d->multiplier[c];
+            shift[16 * v + l] = d->shift[c];
+        }
+    }
+}
+
 /* rows, groups, planes and block, as the lowering chooses them. */
 static inline void depthwise_choose(edged_depthwise_s8_params *p, int32_t limit) {
     const int single = p->stride_h == 1 && p->dilation_h == 1;

@@ -20,6 +20,8 @@ LANES = 16
 MOST_TAPS = 64
 """Interleaved taps (groups x kernel width) that the kernel has room for (EDGED_DW_TAPS)."""
 MOST_PHASES = 4
+MOST_PAIRED = 128
+"""Taps that the AVX2 kernel has room for."""
 SLACK, GAP = 512, 64
 CACHE_BYTES = 24 * 1024
 """Interleaved rows are to stay in L1: channels are taken in blocks that fit."""
@@ -161,11 +163,20 @@ def _s8(lowering: Lowering, node: Node, weights: Array) -> str | None:
     channels = weights.shape[2]
     centred = weights.astype(np.int64) - w.zero_point
     bias, pairs = _bias(lowering, node, channels), _pairs(node, channels)
-    if row.kr == 4:
-        planes = 1 if centred.min() >= -128 and centred.max() <= 127 else 2
-        way, exact = way_of(p, channels, planes), fits(centred, bias, pairs, output.zero_point)
+    if row.kr > 1:
+        planes = 1 if -128 <= centred.min() and centred.max() <= 127 else 2
+        exact = fits(centred, bias, pairs, output.zero_point)
+        way = way_of(p, channels, planes) if row.kr == 4 else None
         if way is not None and exact is not None:
             _interleaved(lowering, node, row, p, way, [centred, bias, exact])
+            return None
+        if (
+            row.kr == 2
+            and exact is not None
+            and p["multiplier"] == 1
+            and weights.shape[0] * weights.shape[1] <= MOST_PAIRED
+        ):
+            _paired(lowering, node, row, p, [centred, bias, exact])
             return None
         row = _plain_row(lowering, "dw_s8")
     p.update(rows=1, groups=1, planes=1, block=channels, quads=0)
@@ -199,6 +210,37 @@ def _interleaved(
     lowering.step(
         "dw_s8", p, refs, units=node.outputs[0].shape[0] * p["out_h"], scratch=scratch, row=row, why=why
     )
+
+
+def pair_lanes(channels: int) -> Array:
+    """Channel of every lane of the AVX2 kernel (kernels/depthwise/s8_x86_avx2.c): [vectors, 16]."""
+    order = np.array([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15])
+    starts = np.minimum(np.arange(0, channels, LANES), max(channels - LANES, 0))
+    return np.asarray(np.minimum(starts[:, None] + order, channels - 1))
+
+
+def pack_pairs(weights: Array) -> Array:
+    """int [kernel_h, kernel_w, channels] -> int16 [vectors][(taps + 1) / 2][16][2]."""
+    flat = weights.reshape(-1, weights.shape[2])
+    even = np.concatenate([flat, np.zeros((len(flat) % 2, flat.shape[1]), flat.dtype)])
+    lanes = pair_lanes(flat.shape[1])
+    return even.reshape(-1, 2, flat.shape[1])[:, :, lanes].transpose(2, 0, 3, 1).astype(np.int16)
+
+
+def _paired(
+    lowering: Lowering, node: Node, row: KernelRow, p: dict[str, Any], values: Sequence[Array]
+) -> None:
+    weights, bias, pairs = values
+    folded = bias.astype(np.int64) - p["input_zero"] * weights.sum(axis=(0, 1))
+    lanes = pair_lanes(weights.shape[2]).reshape(-1)
+    p.update(rows=1, groups=1, planes=1, block=weights.shape[2], quads=0)
+    refs = [
+        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)),
+        lowering.const(pack_pairs(weights), ("dw", node.input(1), row.name)),
+        *(lowering.const(a[lanes].astype(np.int32)) for a in (_wrapped(folded), pairs[:, 0], pairs[:, 1])),
+    ]  # fmt: skip
+    units, scratch = node.outputs[0].shape[0] * p["out_h"], p["in_w"] * p["channels"] + 64
+    lowering.step("dw_s8", p, refs, units=units, scratch=scratch, row=row, why="taps in pairs")
 
 
 def _wrapped(values: Array) -> Array:
