@@ -47,7 +47,7 @@ def demo() -> None:
         daemon = subprocess.Popen([sys.executable, "-m", "edged", "--config", str(config), "run"])
         try:
             wait_for(folder / "edged.sock", daemon)
-            click.echo(f"the daemon (pid {daemon.pid}) serves {MODELS['int8'].name} on {folder / 'edged.sock'}\n")
+            click.echo(f"a daemon (pid {daemon.pid}) serves {MODELS['int8'].name} on {folder}/edged.sock\n")
             client = [sys.executable, "-m", "edged.demo.client", str(folder / "edged.sock")]
             status = subprocess.run(client, check=False).returncode
         finally:

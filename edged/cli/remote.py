@@ -136,7 +136,7 @@ def status_text(facts: Mapping[str, Any]) -> str:
             ],
         ),
         *(f"backend {n} is not open: {r}" for n, r in facts["unopened"].items()),
-        *(f"plugin {b['name']} of {b['provider']} is skipped: {b['reason']}" for b in facts["broken_plugins"]),
+        *(f"plugin {b['name']} ({b['provider']}) is skipped: {b['reason']}" for b in facts["broken_plugins"]),
         "",
         table(
             ("model", "state", "ver", "devices", "memory", "sessions", "ok", "other", "p50 us", "p99 us"),

@@ -83,7 +83,8 @@ class Device:
                 return
 
     def direct(self, request: Request) -> bool:
-        """Serves a request at once, on the caller's thread, if the device is idle; two thread switches less."""
+        """Serves a request at once, on the caller's thread, if the device is idle; two thread switches
+        less."""
         if len(self.mailbox) or not self.turn.acquire(blocking=False):
             return False
         try:

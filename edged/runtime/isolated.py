@@ -55,7 +55,8 @@ class IsolationCounters:
 
 @cache
 def _spawner() -> ThreadPoolExecutor:
-    """The one thread that starts children: they ask to die with their parent, which for Linux is the thread."""
+    """The one thread that starts children: they ask to die with their parent, which for Linux is the
+    thread."""
     return ThreadPoolExecutor(1, "edged:spawn")
 
 

@@ -114,7 +114,8 @@ class Loaded:
 
     @property
     def short(self) -> bool:
-        """May the first step run on the thread that brings the request? Only on our own kernels, which neither hang nor
+        """May the first step run on the thread that brings the request? Only on our own kernels, which
+        neither hang nor
         crash, and only when it has proved to take no longer than two thread switches do."""
         step = self.steps[0]
         return step.device.backend.trusted and step.runs >= PROVEN_RUNS and step.measured_us < SHORT_US

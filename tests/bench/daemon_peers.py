@@ -41,9 +41,9 @@ class Runner:
 
     def __init__(self, path: str) -> None:
         from edged.backend import PrepareContext, RunContext, Subgraph
+        from edged.config import Config, CpuConfig
         from edged.graph.passes import optimise
         from edged.plugins import load
-        from edged.config import Config, CpuConfig
         from edged.source import read_model
 
         model = optimise(read_model(Path(path)))

@@ -10,19 +10,20 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
 import pytest
-from support import stress_client
-from support.daemon import RunningDaemon, die_with_parent, running
-from support.small_models import chain
 
 from edged.formats import tflite
 from edged.graph.evaluate import Evaluation
 from edged_ipc import messages as m
 from edged_ipc.wire import encode
+from support import stress_client
+from support.daemon import RunningDaemon, die_with_parent, running
+from support.small_models import chain
 
 SWAP_SECONDS, KILL_SECONDS = 0.1, 0.5
 
@@ -58,7 +59,7 @@ class Crowd:
         words = [str(self.daemon.socket), str(self.seed), str(self.threads), str(requests)]
         command = [sys.executable, stress_client.__file__, *words]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent  # noqa: PLW1509
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent
         )
         self.living.append(process)
         self.listeners.append(threading.Thread(target=self._listen, args=(process,), daemon=True))
@@ -99,10 +100,8 @@ def never_reads(path: Path) -> socket.socket:
     frames = encode(m.Hello(1, 1, "never reads"))
     for request in range(1, 5000):
         frames += encode(m.Control(request, "status", {}))
-    try:
+    with suppress(BlockingIOError, BrokenPipeError):  # as much as fits is enough
         sock.send(frames)
-    except (BlockingIOError, BrokenPipeError):
-        pass  # as much as fits is enough
     return sock
 
 

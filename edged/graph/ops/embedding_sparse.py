@@ -27,7 +27,8 @@ def infer_embedding_lookup_sparse(node: Node, shapes: Shapes, value: Value) -> S
 def embedding_lookup_sparse(node: Node, arrays: Arrays) -> Sequence[Array]:
     """Inputs: ids (n), indices (n, rank), dense shape (rank), weights (n), values (rows, ...).
 
-    Entry i adds weights[i] * values[ids[i]] to the output's row indices[i, :-1]; MEAN divides a row by its sum
+    Entry i adds weights[i] * values[ids[i]] to the output's row indices[i, :-1]; MEAN divides a row by its
+    sum
     of weights, SQRTN by the root of its sum of squared weights. Source: TFLite's embedding_lookup_sparse.cc.
     """
     ids, indices, dense, weights, values = arrays

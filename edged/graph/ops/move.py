@@ -148,7 +148,8 @@ def _same_scale(node: Node, index: int, x: Array) -> Array:
     scale = np.float32(source.scale) * inverse
     bias = np.float32(-source.zero_point) * scale
     real = fp.round_half_away(x.astype(np.float32) * scale + bias) + result.zero_point
-    return np.clip(real, 0, 255).astype(np.uint8)
+    stored: Array = np.clip(real, 0, 255).astype(np.uint8)
+    return stored
 
 
 def concatenation(node: Node, arrays: Arrays) -> Sequence[Array]:

@@ -37,7 +37,7 @@ def _nearest(node: Node, old: int, new: int) -> Array:
     offset = np.float32(0.5) if half else np.float32(0)
     real = (np.arange(new, dtype=np.float32) + offset) * scale
     picked = np.floor(real + np.float32(0.5)) if attr(node, "align_corners", False) else np.floor(real)
-    index = np.minimum(picked.astype(np.int64), old - 1)
+    index: Array = np.minimum(picked.astype(np.int64), old - 1)
     return np.maximum(index, 0) if half else index
 
 
@@ -105,12 +105,13 @@ def _bilinear_integer(node: Node, x: Array, size: Sequence[int]) -> Array:
     )
     half = np.where(total > 0, 1 << 19, -(1 << 19))
     moved = total + half
-    result = np.sign(moved) * (np.abs(moved) >> 20)
-    return result.astype(x.dtype)
+    result: Array = (np.sign(moved) * (np.abs(moved) >> 20)).astype(x.dtype)
+    return result
 
 
 def resize_bilinear(node: Node, arrays: Arrays) -> Sequence[Array]:
-    """uint8 goes through float32, rounded up from one half; where a result lies on that edge, LiteRT's contracted
+    """uint8 goes through float32, rounded up from one half; where a result lies on that edge, LiteRT's
+    contracted
     multiply-adds may fall to the other side of it (1 LSB). TFLite Micro has no uint8 here."""
     x, size = operand(arrays, 0), ints(operand(arrays, 1)) or ()
     if x.dtype in (np.int8, np.int16):

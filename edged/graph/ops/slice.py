@@ -115,7 +115,7 @@ def strided_slice(node: Node, arrays: Arrays) -> Sequence[Array]:
 
 def reverse_v2(node: Node, arrays: Arrays) -> Sequence[Array]:
     x, axes = operand(arrays, 0), ints(operand(arrays, 1)) or ()
-    return [np.flip(x, [axis_of(node, a, x.ndim) for a in axes]) if axes else x]
+    return [np.flip(x, tuple(axis_of(node, a, x.ndim) for a in axes)) if axes else x]
 
 
 def infer_same(_node: Node, shapes: Shapes, _value: Value) -> Shapes:
