@@ -26,7 +26,7 @@ class AsyncChannel:
         self._loop = loop
         self._connection = Connection(Role.CLIENT)
         self._waiting: dict[int, tuple[asyncio.Future[Any], Callable[[str, Any], None] | None]] = {}
-        self._out: deque[tuple[bytes, int]] = deque()
+        self._out: deque[tuple[bytes, int, int]] = deque()
         self._goodbye: m.Goodbye | None = None
         self._welcomed: asyncio.Future[m.Welcome] = loop.create_future()
         self.next_id = count(1).__next__
@@ -36,7 +36,7 @@ class AsyncChannel:
 
     async def greet(self, client: str) -> None:
         """Hello and Welcome."""
-        self._write(self._connection.send(m.Hello(m.PROTOCOL, m.PROTOCOL, client)), -1)
+        self._write(self._connection.send(m.Hello(m.PROTOCOL, m.PROTOCOL, client)), -1, 0)
         self.welcome = await self._welcomed
 
     def post(
@@ -48,38 +48,51 @@ class AsyncChannel:
             future.set_exception(NotConnectedError("edged has gone; this request was not sent"))
             return future
         data = self._connection.send(message)
-        self._waiting[message.request] = future, on_event  # type: ignore[attr-defined]
-        self._write(data, fd)
+        request: int = message.request  # type: ignore[attr-defined]
+        self._waiting[request] = future, on_event
+        self._write(data, fd, request)
         return future
 
     def tell(self, message: Message) -> None:
         """Sends what has no answer (Cancel)."""
         if self.dead is None:
-            self._write(self._connection.send(message), -1)
+            self._write(self._connection.send(message), -1, 0)
 
-    def _write(self, data: bytes, fd: int) -> None:
-        self._out.append((data, fd))
+    def _write(self, data: bytes, fd: int, request: int) -> None:
+        self._out.append((data, fd, request))
         if len(self._out) == 1:
             self._flush()
 
     def _flush(self) -> None:
         """Sends what waits, until the kernel takes no more."""
         while self._out:
-            data, fd = self._out[0]
+            data, fd, request = self._out[0]
             try:
                 sent = socket.send_fds(self._sock, [data], [fd]) if fd >= 0 else self._sock.send(data)
             except BlockingIOError:
                 sent = 0
-            except OSError as error:
-                return self.end(NotConnectedError(f"edged has gone: {error.strerror}"))
+            except OSError:
+                return self._unsent()
             if sent == len(data):
                 self._out.popleft()
             elif sent:
-                self._out[0] = data[sent:], -1
+                self._out[0] = data[sent:], -1, request
             else:
                 self._loop.add_writer(self._sock, self._flush)
                 return
         self._loop.remove_writer(self._sock)
+
+    def _unsent(self) -> None:
+        """The daemon takes nothing more: reads what it said before it went. What was not sent is known to
+        have not been run."""
+        error = NotConnectedError("edged has gone; this request was not sent")
+        for _, _, request in self._out:
+            future, _ = self._waiting.pop(request, (None, None))
+            if future is not None and not future.done():
+                future.set_exception(error)
+        self._out.clear()
+        self._readable()
+        self.end(error)
 
     def _readable(self) -> None:
         try:

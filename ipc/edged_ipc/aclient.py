@@ -43,7 +43,7 @@ class AsyncClient:
         channel = None
         try:
             async with asyncio.timeout(self._timeout):
-                await loop.sock_connect(sock, self.path)
+                await _connect(sock, self.path)
                 channel = AsyncChannel(sock, loop)
                 await channel.greet(self._name)
         except OSError as error:  # a timeout is one, too
@@ -99,6 +99,15 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def _connect(sock: socket.socket, path: str) -> None:
+    """Unlike TCP's, a Unix socket's connect that would have to wait has not begun: it is tried again."""
+    while True:
+        try:
+            return sock.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(0.005)
 
 
 async def connect_async(

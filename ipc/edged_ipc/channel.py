@@ -6,8 +6,10 @@ of them when it has its own. One thread alone pays nothing for that.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -29,6 +31,7 @@ from edged_ipc.errors import (
 from edged_ipc.messages import Message
 
 _READ = 1 << 12
+_TIMEVAL = struct.Struct("@ll")
 _READ_PAYLOAD = 1 << 18
 
 
@@ -69,9 +72,12 @@ def dial(path: str, timeout: float) -> socket.socket:
     """A connected socket, or NotConnectedError with what to do."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        sock.settimeout(timeout)
+        # SO_SNDTIMEO and not settimeout: a non-blocking connect fails at once when many clients queue
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(timeout), int(timeout % 1 * 1e6))
+        )
         sock.connect(path)
-        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(0, 0))
     except OSError as error:
         sock.close()
         raise unreachable(path, error) from None
@@ -84,8 +90,10 @@ def unreachable(path: str, error: OSError) -> NotConnectedError:
         FileNotFoundError: "start edged, or say where it listens: connect(path) or $EDGED_SOCKET",
         ConnectionRefusedError: "edged has stopped: start it",
         PermissionError: "ask for access to this socket (a group?), or use another one",
-        TimeoutError: "edged does not accept connections: is it overloaded or stopped?",
+        BlockingIOError: "edged does not accept connections: is it overloaded or stopped?",
     }
+    if isinstance(error, TimeoutError):
+        error = BlockingIOError(errno.EAGAIN, "no answer in time")
     reason = error.strerror or str(error)
     return NotConnectedError(f"no edged at {path}: {reason}", remedy=remedies.get(type(error), ""))
 
@@ -119,6 +127,9 @@ class Channel:
         self.next_id = self._ids.__next__
         try:
             self.welcome = self._greet(client, timeout)
+        except OSError as error:
+            sock.close()
+            raise NotConnectedError(f"edged hung up: {error.strerror}", remedy="see its log") from None
         except BaseException:
             sock.close()
             raise
@@ -150,11 +161,19 @@ class Channel:
                     data = data[sent:]
                 self._sock.sendall(data)
         except (LocalProtocolError, OSError) as error:
-            if self._waiting.pop(request, None) is None:
-                return  # settled already, by whoever noticed the end first
+            unsent = self._waiting.pop(request, None) is not None
             if isinstance(error, LocalProtocolError) and self.dead is None:
                 raise
-            answer.settle(None, NotConnectedError("edged has gone; this request was not sent"))
+            self._read_last()
+            if unsent:  # else settled already, by whoever noticed the end first
+                answer.settle(None, NotConnectedError("edged has gone; this request was not sent"))
+
+    def _read_last(self) -> None:
+        """The daemon takes nothing more: reads what it said before it went."""
+        with self._reading:
+            while self.dead is None:
+                self._receive(None)
+        self._hand_over()
 
     def tell(self, message: Message) -> None:
         """Sends what has no answer (Cancel)."""

@@ -252,6 +252,8 @@ def test_quotas_are_per_user_not_per_connection(make_server: Callable[..., Any])
     for client in (first, second):
         client.open("never")
     request = first.infer(0)
+    first.say(m.Control(first.id(), "echo"))
+    first.hear(m.Reply)  # so the request has been read
     second.infer(0)
     assert second.hear(m.Failed).code == Code.QUOTA_EXCEEDED
     first.say(m.Cancel(request, 0, 0))
