@@ -45,25 +45,42 @@ class Packed:
     kernel_steps: Sequence[KernelStep]
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A program as bytes, in the layout of ext/packed.h."""
+
+    steps: bytes
+    operands: bytes
+    params: bytes
+    spaces: bytes
+
+
 def pack(program: Program, kernels: Catalogue) -> Packed:
     """Checks and packs. ValueError when a step contradicts its kernel's params struct or its spaces (a
     lowering rule is wrong)."""
+    made = tables(program, kernels)
+    blocks = tuple(share(block) for block in program.constants)
+    program.constants = blocks
+    native = _kernels.Program(made.steps, made.operands, made.params, made.spaces, blocks)
+    return Packed(native, tuple(_parts(program)), _kernel_steps(program))
+
+
+def tables(program: Program, kernels: Catalogue) -> Tables:
+    """The kernel steps as bytes; the reference's steps are not among them."""
     steps, operands, params = bytearray(), bytearray(), bytearray()
-    kernel_steps = [step for step in program.steps if isinstance(step, KernelStep)]
-    for step in kernel_steps:
-        first = len(operands) // _OPERAND.size
-        at = len(params)
+    for step in _kernel_steps(program):
+        first, at = len(operands) // _OPERAND.size, len(params)
         params += _params(step, kernels)
         for ref in step.operands:
             operands += _operand(ref, program.offsets)
         rounds = parts_per_thread(step.kernel.op, step.work, kernels)
-        steps += _STEP.pack(
-            step.kernel.index, at, first, len(step.operands), step.units, step.scratch, rounds, 0
-        )
-    blocks = tuple(share(block) for block in program.constants)
-    program.constants = blocks
-    native = _kernels.Program(bytes(steps), bytes(operands), bytes(params), _spaces(program), blocks)
-    return Packed(native, tuple(_parts(program)), kernel_steps)
+        row = step.kernel.index, at, first, len(step.operands), step.units, step.scratch, rounds, 0
+        steps += _STEP.pack(*row)
+    return Tables(bytes(steps), bytes(operands), bytes(params), _spaces(program))
+
+
+def _kernel_steps(program: Program) -> list[KernelStep]:
+    return [step for step in program.steps if isinstance(step, KernelStep)]
 
 
 def _params(step: KernelStep, kernels: Catalogue) -> bytes:

@@ -5,19 +5,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "packed.h"
 #include "table.h"
-
-enum edged_space { SPACE_NONE, SPACE_ARENA, SPACE_CONSTANT, SPACE_VARIABLE, SPACE_INPUT, SPACE_OUTPUT };
-
-/* A step and an operand as Python packs them (edged_backends/packing.py): native byte order, no padding inside. */
-typedef struct edged_packed_step {
-    uint32_t kernel, params, operand, operands, units, scratch, rounds, reserved;
-} edged_packed_step;
-
-typedef struct edged_operand {
-    uint32_t space, index;
-    uint64_t offset, size;
-} edged_operand;
 
 /* A step ready to run. `rounds`: into how many parts for each thread it is divided; 0 when it is too short to be. */
 typedef struct edged_step {
