@@ -128,9 +128,9 @@ static int check_conv_s8(check_ctx *ctx) {
     p.mult1 = check_range(ctx, 1 << 30, INT32_MAX);
     p.mult2 = check_range(ctx, 1 << 30, INT32_MAX);
     p.mult3 = check_range(ctx, 1 << 30, INT32_MAX);
-    p.shift1 = check_range(ctx, -6, 0);
-    p.shift2 = check_range(ctx, -6, 0);
-    p.shift3 = check_range(ctx, -20, -15);
+    p.shift1 = check_range(ctx, -3, 0);
+    p.shift2 = check_range(ctx, -3, 0);
+    p.shift3 = check_range(ctx, -19, -15);
     p.add_min = -128 + check_range(ctx, 0, 1) * 100;
     p.add_max = 127 - check_range(ctx, 0, 1) * 20;
     c.params = &p;

@@ -2,6 +2,8 @@
 #ifndef EDGED_FINISH_S8_AVX512_H
 #define EDGED_FINISH_S8_AVX512_H
 
+#include <math.h>
+
 #include "../params.h"
 #include "../simd_avx512.h"
 
@@ -56,19 +58,23 @@ static inline __m512i finish_add(const finish_s8 *f, __m512i v, int r) {
     return edged_requantise_x16(_mm512_add_epi32(a, b), _mm512_set1_epi32(p->mult3), _mm512_set1_epi32(p->shift3));
 }
 
-/* Prepares the residual of `p`. The floats of the quick form are within 2e-4 of TFLite's integers where neither factor is above 1.5:
- * a rounding of the shifted terms is worth 2^-19 of an output step, the floats' own are 3 * 2^-24 of at most 768. Otherwise only the exact form will do. */
+/* The real factor of a multiplier and a shift. */
+static inline double finish_factor(int32_t multiplier, int32_t shift) { return ldexp((double)multiplier, shift - 31); }
+
+/* Prepares the residual of `p`. The floats of the quick form are within 2.5e-4 of TFLite's integers where neither factor is above 4: their own roundings are
+ * 2^-24 of at most 1020 for each factor and product, and a rounding of the shifted integers is worth 2^-17 of an output step. Otherwise
+ * only the exact form will do. */
 static inline void finish_s8_set_add(finish_s8 *f, const edged_conv_s8_params *p, const int8_t *residual) {
-    const __m512 sum = edged_scale_x16_of(_mm512_set1_epi32(p->mult3), _mm512_set1_epi32(p->shift3)).scale;
-    const __m512 whole = _mm512_mul_ps(sum, _mm512_set1_ps(1 << 20)), most = _mm512_set1_ps(1.5f);
+    const double whole = finish_factor(p->mult3, p->shift3) * (1 << 20);
+    const double own = finish_factor(p->mult1, p->shift1) * whole, other = finish_factor(p->mult2, p->shift2) * whole;
     f->add = p;
     f->residual = residual;
-    f->own = _mm512_mul_ps(whole, edged_scale_x16_of(_mm512_set1_epi32(p->mult1), _mm512_set1_epi32(p->shift1)).scale);
-    f->other = _mm512_mul_ps(whole, edged_scale_x16_of(_mm512_set1_epi32(p->mult2), _mm512_set1_epi32(p->shift2)).scale);
-    f->other_zero = _mm512_mul_ps(f->other, _mm512_set1_ps((float)-p->zero2));
+    f->own = _mm512_set1_ps((float)own);
+    f->other = _mm512_set1_ps((float)other);
+    f->other_zero = _mm512_set1_ps((float)(-p->zero2 * other));
     f->add_low = _mm512_set1_epi32(p->act_min - p->output_zero);
     f->add_high = _mm512_set1_epi32(p->act_max - p->output_zero);
-    f->exact |= _mm512_cmp_ps_mask(_mm512_max_ps(f->own, f->other), most, _CMP_GT_OQ) != 0 || p->shift3 > -16;
+    f->exact |= own > 4.0 || other > 4.0 || p->shift3 > -16;
 }
 
 /* finish_add in floats. */
@@ -77,8 +83,8 @@ static inline __m512i finish_add_quick(const finish_s8 *f, __m512i v, int r, __m
     const __m128i bytes = _mm_maskz_loadu_epi8(r < f->rows ? f->mask : 0, f->residual + r * f->pitch);
     const __m512 other = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), f->other, f->other_zero);
     const __m512 sum = _mm512_fmadd_ps(own, f->own, other);
-    /* Its doubt begins at 0.4998, 1.5e-4 before EDGED_DOUBT. */
-    *doubt = _mm512_range_ps(*doubt, _mm512_add_ps(_mm512_abs_ps(_mm512_reduce_ps(sum, 0)), _mm512_set1_ps(1.5e-4f)), 0x0B);
+    /* Its doubt begins 2.5e-4 before 0.5, and EDGED_DOUBT 5e-5. */
+    *doubt = _mm512_range_ps(*doubt, _mm512_add_ps(_mm512_abs_ps(_mm512_reduce_ps(sum, 0)), _mm512_set1_ps(2e-4f)), 0x0B);
     return _mm512_cvtps_epi32(sum);
 }
 
