@@ -144,7 +144,7 @@ def reverse_sequence(node: Node, arrays: Arrays) -> Sequence[Array]:
     batch = axis_of(node, attr(node, "batch_dim", 0), x.ndim)
     if seq == batch or lengths.shape != (x.shape[batch],):
         raise ShapeError(
-            f"{node.where}: {lengths.shape} lengths for sequence axis {seq} and batch axis {batch} of {x.shape}"
+            f"{node.where}: {lengths.shape} lengths for axes {seq} and {batch} of {x.shape}"
         )
     result = x.copy()
     for index, length in enumerate(lengths):
