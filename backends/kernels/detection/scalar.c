@@ -91,14 +91,25 @@ static void emit(const work *k, void *const *operands, int32_t place, int32_t bo
     ((float *)operands[2])[place] = score;
 }
 
+/* Eight maxima side by side, which compilers vectorise. */
+static float greatest_of(const float *scores, int32_t n) {
+    float best = scores[0], part[8];
+    int32_t i = 0;
+    for (int32_t j = 0; j < 8; j++) part[j] = best;
+    for (; i + 8 <= n; i += 8) {
+        for (int32_t j = 0; j < 8; j++) part[j] = scores[i + j] > part[j] ? scores[i + j] : part[j];
+    }
+    for (; i < n; i++) best = greatest(scores[i], best);
+    for (int32_t j = 0; j < 8; j++) best = greatest(part[j], best);
+    return best;
+}
+
 /* Suppression over each box's best score; then the best classes of each box that is left. */
 static int32_t fast(const work *k, void *const *operands) {
     const edged_detection_params *p = k->p;
     const int32_t ranks = p->max_classes < p->num_classes ? p->max_classes : p->num_classes;
     for (int32_t i = 0; i < p->boxes; i++) {
-        const float *scores = k->scores + (ptrdiff_t)i * p->columns;
-        k->score[i] = scores[0];
-        for (int32_t c = 1; c < p->num_classes; c++) k->score[i] = greatest(scores[c], k->score[i]);
+        k->score[i] = greatest_of(k->scores + (ptrdiff_t)i * p->columns, p->num_classes);
     }
     const int32_t kept = suppress(k, p->max_detections);
     int32_t place = 0;

@@ -1,0 +1,3 @@
+/* SVDF, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx512
+#include "svdf.inc"
