@@ -47,6 +47,8 @@ def message(rng: random.Random, kind: type[m.Message], request: int) -> m.Messag
 
 def mutated(rng: random.Random, frame: bytes) -> bytes:
     """A frame that was changed in one of the ways that programs and links change frames."""
+    if len(frame) < wire.HEADER_BYTES:
+        return frame  # cut off by an earlier mutation
     data = bytearray(frame)
     way = rng.randrange(6)
     if way == 0:
