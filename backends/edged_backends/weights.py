@@ -23,9 +23,8 @@ Ints = np.ndarray[Any, np.dtype[np.int32]]
 
 
 def activation_bias(row: KernelRow) -> int:
-    """What an int8 row adds to activations before it multiplies: vpdpbusd's first operand is unsigned."""
-    unsigned = row.arch & ARCHES["vnni"] and not row.arch & ARCHES["amx"]
-    return 128 if unsigned else 0
+    """What an int8 row adds to activations before it multiplies: vpdpbusd's and tdpbusd's first operand is unsigned."""
+    return 128 if row.arch & ARCHES["vnni"] else 0
 
 
 def up(n: int, to: int) -> int:
@@ -63,7 +62,8 @@ def fold_bias(plain: Array, bias: Array | None, row: KernelRow, input_zero: int,
 
 def sums(plain: Array) -> Ints:
     """The sum of each channel's weights."""
-    return plain.astype(np.int64).sum(axis=1).astype(np.int32)
+    summed: Ints = plain.astype(np.int64).sum(axis=1).astype(np.int32)
+    return summed
 
 
 def pad(per_channel: Array, row: KernelRow) -> Array:
