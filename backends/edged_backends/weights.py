@@ -23,7 +23,8 @@ Ints = np.ndarray[Any, np.dtype[np.int32]]
 
 
 def activation_bias(row: KernelRow) -> int:
-    """What an int8 row adds to activations before it multiplies: vpdpbusd's and tdpbusd's first operand is unsigned."""
+    """What an int8 row adds to activations before it multiplies: vpdpbusd's and tdpbusd's first operand is
+    unsigned."""
     return 128 if row.arch & ARCHES["vnni"] else 0
 
 

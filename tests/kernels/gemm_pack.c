@@ -4,7 +4,7 @@
 #include <string.h>
 
 int32_t gemm_activation_bias(const edged_kernel_row *row) {
-    return (row->arch & ARCH_VNNI) && !(row->arch & ARCH_AMX) ? 128 : 0;
+    return row->arch & ARCH_VNNI ? 128 : 0;
 }
 
 static int32_t blocks_of(const gemm_shape *s, const edged_kernel_row *row) { return (s->channels + row->nr - 1) / row->nr; }
@@ -72,7 +72,7 @@ static size_t width(const edged_kernel_row *row) { return row->kr == 2 ? 2 : 1; 
 
 size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p, const edged_kernel_row *row) {
     const size_t pixels = (size_t)(p->band * p->out_w);
-    return 1536 + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(width(row) * copied(p)) + 64;
+    return (size_t)(row->mr > 8 ? 3072 : 1536) + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(width(row) * copied(p)) + 64;
 }
 
 size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p) {

@@ -182,7 +182,8 @@ def scratch_s8(shape: ConvShape, row: KernelRow) -> int:
         return shape.depth
     pixels = shape.band * shape.out_w
     tables = up(4 * shape.segments, 64) + 2 * up(4 * pixels, 64)
-    return 1536 + tables + up(copied_width(row) * copied(shape), 64) + 64
+    sums = 3072 if row.mr > 8 else 1536
+    return sums + tables + up(copied_width(row) * copied(shape), 64) + 64
 
 
 def copied_width(row: KernelRow) -> int:
