@@ -22,22 +22,26 @@ ROW = 4096
 
 _NAMES = {
     "add": "add", "sub": "sub", "mul": "mul", "div": "div", "maximum": "max", "minimum": "min",
-    "squared_difference": "squared_difference", "floor_div": "floor_div", "floor_mod": "floor_mod", "pow": "pow",
+    "squared_difference": "squared_difference", "floor_div": "floor_div", "floor_mod": "floor_mod",
+    "pow": "pow",
     "prelu": "prelu", "logical_and": "and", "logical_or": "or",
-    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "lt", "greater_equal": "le",
+    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "lt",
+    "greater_equal": "le",
 }  # fmt: skip
 """Node kind -> stem of the kernel op. greater(a, b) is less(b, a)."""
 _SWAPPED = frozenset({"greater", "greater_equal"})
 _COMPARES = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
 _PLAIN = {
-    DType.FLOAT32: "f32", DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.INT64: "s64", DType.BOOL: "bool",
+    DType.FLOAT32: "f32", DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.INT64: "s64",
+    DType.BOOL: "bool",
 }  # fmt: skip
 
 
 def layout(
     output: Sequence[int], inputs: Sequence[Sequence[int]]
 ) -> tuple[dict[str, int], list[list[int]], int]:
-    """(n0..n4 and last, five strides per input, units) of a broadcast. RefusedError over more than RANK dimensions."""
+    """(n0..n4 and last, five strides per input, units) of a broadcast. RefusedError over more than RANK
+    dimensions."""
     dims, strides = broadcast_dims(output, inputs)
     if len(dims) > RANK:
         raise RefusedError(f"a broadcast over {len(dims)} dimensions; the kernels have {RANK}")
@@ -100,7 +104,8 @@ def _plain_params(node: Node) -> tuple[str, Mapping[str, int | float]]:
 # ---- quantised ----
 
 _ZERO = {
-    "zero_a": 0, "zero_b": 0, "zero_out": 0, "mul_a": 0, "shift_a": 0, "mul_b": 0, "shift_b": 0, "mul_out": 0, "shift_out": 0,
+    "zero_a": 0, "zero_b": 0, "zero_out": 0, "mul_a": 0, "shift_a": 0, "mul_b": 0, "shift_b": 0,
+    "mul_out": 0, "shift_out": 0,
     "left": 0, "low": 0, "high": 0,
 }  # fmt: skip
 
@@ -227,5 +232,6 @@ def lower_add_n(lowering: Lowering, node: Node) -> str | None:
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
-    **dict.fromkeys(_NAMES, lower_binary), "select": lower_select, "select_v2": lower_select, "add_n": lower_add_n,
+    **dict.fromkeys(_NAMES, lower_binary), "select": lower_select, "select_v2": lower_select,
+    "add_n": lower_add_n,
 }  # fmt: skip

@@ -47,7 +47,8 @@ def _requantise(lowering: Lowering, node: Node, source: Tensor, output: Tensor) 
     m, shift = multiplier(float(np.float32(mine.scale)) / float(np.float32(to.scale)))
     low, high = LIMITS[to.dtype]
     params = {
-        "zero_in": mine.zero_point, "multiplier": m, "shift": shift, "zero_out": to.zero_point, "low": low, "high": high,
+        "zero_in": mine.zero_point, "multiplier": m, "shift": shift, "zero_out": to.zero_point, "low": low,
+        "high": high,
     }  # fmt: skip
     op = f"requantise_{_SUFFIX[mine.dtype]}_{_SUFFIX[to.dtype]}"
     lowering.step(op, params, [lowering.ref(output), lowering.ref(source)], units=output.elements)

@@ -1,4 +1,5 @@
-"""Depthwise convolution: packed weights for the interleaved kernels (kernels/depthwise/geometry.h), plain ones for the others."""
+"""Depthwise convolution: packed weights for the interleaved kernels (kernels/depthwise/geometry.h), plain
+ones for the others."""
 
 from __future__ import annotations
 
@@ -97,9 +98,8 @@ def spread_lanes(values: Array, dtype: Any = np.int32) -> Array:
 def fits(weights: Array, bias: Array, pairs: Array, output_zero: int) -> Array | None:
     """(multiplier, shift) pairs that the interleaved kernels requantise exactly, or None when they cannot.
 
-    They add the rounding term and the output's zero point before the shift to the right: the sum must stay below 2^31. A
-    channel that is shifted so far that it always gives 0 gets a multiplier of 0 instead.
-    """
+    They add the rounding term and the output's zero point before the shift to the right: the sum must stay
+    below 2^31. A channel that is shifted so far that it always gives 0 gets a multiplier of 0 instead. """
     bound = np.abs(weights).sum(axis=(0, 1)).astype(np.int64) * 255 + np.abs(bias.astype(np.int64))
     made = pairs.copy()
     right = np.maximum(-pairs[:, 1], 0)
@@ -112,7 +112,8 @@ def fits(weights: Array, bias: Array, pairs: Array, output_zero: int) -> Array |
 
 def lower_depthwise(lowering: Lowering, node: Node) -> str | None:
     kinds = (
-        lowering.internal(node.input(0)).dtype, lowering.internal(node.input(1)).dtype, lowering.internal(node.outputs[0]).dtype,
+        lowering.internal(node.input(0)).dtype, lowering.internal(node.input(1)).dtype,
+        lowering.internal(node.outputs[0]).dtype,
     )  # fmt: skip
     weights = lowering.value(node.input(1))
     bias = node.optional(2)
@@ -130,7 +131,8 @@ def _geometry(node: Node, weights: Array) -> dict[str, Any]:
     return {
         "in_h": high.size, "in_w": wide.size, "channels": channels, "out_h": high.out, "out_w": wide.out,
         "multiplier": weights.shape[2] // channels, "kernel_h": high.kernel, "kernel_w": wide.kernel,
-        "stride_h": high.stride, "stride_w": wide.stride, "dilation_h": high.dilation, "dilation_w": wide.dilation,
+        "stride_h": high.stride, "stride_w": wide.stride, "dilation_h": high.dilation,
+        "dilation_w": wide.dilation,
         "pad_top": high.before, "pad_left": wide.before,
     }  # fmt: skip
 
@@ -199,7 +201,8 @@ def _interleaved(
     p.update(rows=way.rows, groups=way.groups, planes=way.planes, block=way.block, quads=int(way.quads))
     key = ("dw", node.input(1), row.name, way, p["stride_h"])
     refs = [
-        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(pack_taps(weights, way, p["stride_h"]), key),
+        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(pack_taps(weights, way,
+        p["stride_h"]), key),
         *(lowering.const(spread_lanes(a)) for a in (_wrapped(folded), pairs[:, 0], pairs[:, 1])),
     ]  # fmt: skip
     four = "two by two pixels" if way.quads else "four rows"
@@ -295,7 +298,8 @@ def _f32(lowering: Lowering, node: Node, weights: Array) -> str | None:
     p.update(block=block, act_min=low, act_max=high)
     bias = _bias(lowering, node, weights.shape[2]).astype(np.float32)
     refs = [
-        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(weights, ("dw", node.input(1))), lowering.const(bias),
+        lowering.ref(node.outputs[0]), lowering.ref(node.input(0)), lowering.const(weights, ("dw",
+        node.input(1))), lowering.const(bias),
     ]  # fmt: skip
     scratch = 16 * (p["out_w"] + 2) * _up(block)
     lowering.step(

@@ -50,8 +50,10 @@ def lower_detection(lowering: Lowering, node: Node) -> str | None:
     boxes, most = encodings.shape[1], found.max_detections
     y, x, h, w = found.scales
     params: dict[str, int | float] = {
-        "boxes": boxes, "pitch": encodings.shape[2], "columns": scores.shape[2], "num_classes": found.num_classes,
-        "max_detections": most, "max_classes": found.max_classes_per_detection, "per_class": found.detections_per_class,
+        "boxes": boxes, "pitch": encodings.shape[2], "columns": scores.shape[2],
+        "num_classes": found.num_classes,
+        "max_detections": most, "max_classes": found.max_classes_per_detection,
+        "per_class": found.detections_per_class,
         "regular": int(found.use_regular_nms), "score_threshold": found.nms_score_threshold,
         "iou_threshold": found.nms_iou_threshold, "y_scale": y, "x_scale": x, "h_scale": h, "w_scale": w,
     }  # fmt: skip

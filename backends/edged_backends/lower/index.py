@@ -1,4 +1,5 @@
-"""Data movement by indices that come out of tensors: gather, scatter, one-hot, reverse-sequence, fill, embedding lookup."""
+"""Data movement by indices that come out of tensors: gather, scatter, one-hot, reverse-sequence, fill,
+embedding lookup."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def _gather(
     if source.shape[axis] == 0:
         return "a gather from an empty axis"
     params = {
-        "outer": prod(source.shape[batch_dims:axis]), "axis": source.shape[axis], "count": prod(index.shape[batch_dims:]),
+        "outer": prod(source.shape[batch_dims:axis]), "axis": source.shape[axis],
+        "count": prod(index.shape[batch_dims:]),
         "inner": prod(source.shape[axis + 1 :]) * size, "wide": wide(index),
     }  # fmt: skip
     rows = prod(source.shape[:axis]) * params["count"]
@@ -82,7 +84,8 @@ def lower_scatter_nd(lowering: Lowering, node: Node) -> str | None:
         return f"scatter of {output.dtype}"
     depth = index.shape[-1]
     params = {
-        "depth": depth, "inner": prod(output.shape[depth:]), "wide": wide(index), **_leading(output.shape, depth),
+        "depth": depth, "inner": prod(output.shape[depth:]), "wide": wide(index), **_leading(output.shape,
+        depth),
         "rows": prod(index.shape[:-1]),
     }  # fmt: skip
     lowering.step(op, params, [lowering.ref(output), lowering.ref(index), lowering.ref(rows)], units=1)
@@ -93,7 +96,8 @@ def lower_one_hot(lowering: Lowering, node: Node) -> None:
     index, output = node.input(0), node.outputs[0]
     axis = int(attr(node, "axis", -1)) % len(output.shape)
     params = {
-        "depth": output.shape[axis], "inner": prod(output.shape[axis + 1 :]), "size": item_bytes(output), "wide": wide(index),
+        "depth": output.shape[axis], "inner": prod(output.shape[axis + 1 :]), "size": item_bytes(output),
+        "wide": wide(index),
     }  # fmt: skip
     refs = [lowering.ref(t) for t in (output, index, node.input(2), node.input(3))]
     lowering.step("one_hot", params, refs, units=prod(output.shape[:axis]))
@@ -106,7 +110,8 @@ def lower_reverse_sequence(lowering: Lowering, node: Node) -> None:
     shape = source.shape
     params = {
         "batch": shape[batch], "middle": prod(shape[low + 1 : high]), "steps": shape[steps],
-        "inner": prod(shape[high + 1 :]) * item_bytes(source), "wide": wide(lengths), "steps_first": int(steps < batch),
+        "inner": prod(shape[high + 1 :]) * item_bytes(source), "wide": wide(lengths),
+        "steps_first": int(steps < batch),
     }  # fmt: skip
     refs = [lowering.ref(t) for t in (node.outputs[0], source, lengths)]
     lowering.step("reverse_sequence", params, refs, units=prod(shape[:low]))
@@ -150,8 +155,10 @@ def lower_dynamic_update_slice(lowering: Lowering, node: Node) -> str | None:
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
-    "gather": lower_gather, "gather_nd": lower_gather_nd, "scatter_nd": lower_scatter_nd, "one_hot": lower_one_hot,
-    "embedding_lookup": lower_embedding_lookup, "reverse_sequence": lower_reverse_sequence, "fill": lower_fill,
+    "gather": lower_gather, "gather_nd": lower_gather_nd, "scatter_nd": lower_scatter_nd,
+    "one_hot": lower_one_hot,
+    "embedding_lookup": lower_embedding_lookup, "reverse_sequence": lower_reverse_sequence,
+    "fill": lower_fill,
     "zeros_like": lower_zeros_like, "shape": lower_constant, "rank": lower_constant,
     "dynamic_update_slice": lower_dynamic_update_slice,
 }  # fmt: skip

@@ -1,4 +1,5 @@
-"""Data movement by strides known at load: reshape, concat, split, pad, transpose, slices, tile, space/batch/depth, reverse.
+"""Data movement by strides known at load: reshape, concat, split, pad, transpose, slices, tile,
+space/batch/depth, reverse.
 
 Ops whose addresses come out of tensors are in `lower/index.py`.
 """
@@ -63,7 +64,8 @@ def _part(whole: Array, axis: int, begin: int, count: int) -> Array:
 
 
 def _put(lowering: Lowering, output: Tensor, part: Array, source: Ref, tensor: Tensor) -> None:
-    """Part of the output = the tensor at `source`: computed there from the start where that can be, else copied."""
+    """Part of the output = the tensor at `source`: computed there from the start where that can be, else
+    copied."""
     to, piece = lowering.ref(output), run(part)
     if piece is None or not lowering.place_inside(source, to.at(*piece)):
         move(lowering, to, part, source, imagine(tensor), f"{tensor.name} into {output.name}")
@@ -284,8 +286,10 @@ def lower_batch_to_space(lowering: Lowering, node: Node) -> None:
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
     "reshape": lower_alias, "squeeze": lower_alias, "expand_dims": lower_alias,
     "concatenation": lower_concatenation, "pack": lower_pack, "unpack": lower_unpack,
-    "split": lower_split, "split_v": lower_split_v, "slice": lower_slice, "strided_slice": lower_strided_slice,
-    "transpose": lower_transpose, "reverse_v2": lower_reverse, "tile": lower_tile, "broadcast_to": lower_broadcast_to,
+    "split": lower_split, "split_v": lower_split_v, "slice": lower_slice,
+    "strided_slice": lower_strided_slice,
+    "transpose": lower_transpose, "reverse_v2": lower_reverse, "tile": lower_tile,
+    "broadcast_to": lower_broadcast_to,
     "pad": lower_pad, "padv2": lower_pad, "mirror_pad": lower_mirror_pad,
     "space_to_depth": lower_space_to_depth, "depth_to_space": lower_depth_to_space,
     "space_to_batch_nd": lower_space_to_batch, "batch_to_space_nd": lower_batch_to_space,

@@ -27,7 +27,8 @@ def lower_pool(lowering: Lowering, node: Node) -> str | None:
         node, source.shape, (int(attr(node, "filter_height", 1)), int(attr(node, "filter_width", 1)))
     )
     params: dict[str, int | float] = {
-        "in_h": high.size, "in_w": wide.size, "channels": source.shape[3], "out_h": high.out, "out_w": wide.out,
+        "in_h": high.size, "in_w": wide.size, "channels": source.shape[3], "out_h": high.out,
+        "out_w": wide.out,
         "kernel_h": high.kernel, "kernel_w": wide.kernel, "stride_h": high.stride, "stride_w": wide.stride,
         "pad_top": high.before, "pad_left": wide.before,
     }  # fmt: skip

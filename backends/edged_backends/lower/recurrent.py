@@ -63,7 +63,8 @@ def _effective(a: Quant, b: Quant, to: Quant) -> float:
 
 _INPUT_WEIGHTS, _RECURRENT_WEIGHTS, _BIASES = range(1, 5), range(5, 9), range(12, 16)
 _ABSENT = (*range(9, 12), 16, 17, *range(20, 24))
-"""Inputs of peepholes, projection and layer normalisation: layers that have them are left to the reference."""
+"""Inputs of peepholes, projection and layer normalisation: layers that have them are left to the
+reference."""
 _GATE_SCALE, _UNIT = 2.0**-12, 2.0**-15
 
 
@@ -91,7 +92,8 @@ def _sizes(node: Node) -> dict[str, int | float]:
         (shape[1], shape[0]) if major else (shape[0], shape[1]) if len(shape) == 3 else (shape[0], 1)
     )
     return {
-        "batch": batch, "steps": steps, "depth": shape[-1], "units": node.input(5).shape[0], "time_major": int(major),
+        "batch": batch, "steps": steps, "depth": shape[-1], "units": node.input(5).shape[0],
+        "time_major": int(major),
     }  # fmt: skip
 
 

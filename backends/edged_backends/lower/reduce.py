@@ -14,11 +14,13 @@ from edged_backends.lower.scale import LIMITS, multiplier
 from edged_backends.lowering import Lowering, RefusedError
 
 _STEMS = {
-    "sum": "sum", "mean": "mean", "reduce_prod": "prod", "reduce_max": "reduce_max", "reduce_min": "reduce_min",
+    "sum": "sum", "mean": "mean", "reduce_prod": "prod", "reduce_max": "reduce_max",
+    "reduce_min": "reduce_min",
     "reduce_any": "any", "reduce_all": "all",
 }  # fmt: skip
 _SUFFIX = {
-    DType.FLOAT32: "f32", DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.INT64: "s64", DType.BOOL: "bool",
+    DType.FLOAT32: "f32", DType.INT8: "s8", DType.INT16: "s16", DType.INT32: "s32", DType.INT64: "s64",
+    DType.BOOL: "bool",
 }  # fmt: skip
 RANK = 4
 
@@ -33,7 +35,8 @@ def axes_of(node: Node) -> frozenset[int]:
 
 
 def layout(shape: tuple[int, ...], axes: frozenset[int]) -> tuple[dict[str, int], int]:
-    """(k, s, r, t fields of the params, units). RefusedError where more than RANK dimensions of a kind remain after merging."""
+    """(k, s, r, t fields of the params, units). RefusedError where more than RANK dimensions of a kind
+    remain after merging."""
     merged: list[tuple[int, bool]] = []
     for axis, n in enumerate(shape):
         if n == 1:
@@ -80,7 +83,8 @@ def lower_reduce(lowering: Lowering, node: Node) -> str | None:
 
 
 def _scaled_sum(lowering: Lowering, node: Node) -> str | None:
-    """Quantised sum and mean: the count of a mean is divided into the multiplier, as QuantizedMeanOrSum does."""
+    """Quantised sum and mean: the count of a mean is divided into the multiplier, as QuantizedMeanOrSum
+    does."""
     source, output = node.input(0), node.outputs[0]
     mine, to = lowering.internal(source), lowering.internal(output)
     if mine.dtype not in (DType.INT8, DType.INT16) or to.dtype is not mine.dtype:
@@ -113,7 +117,8 @@ def lower_arg(lowering: Lowering, node: Node) -> str | None:
         return f"{node.op} of {source.dtype}"
     axis = next(iter(axes_of(node)), 0)
     params = {
-        "axis": source.shape[axis], "inner": prod(source.shape[axis + 1 :]), "wide": int(output.dtype is DType.INT64),
+        "axis": source.shape[axis], "inner": prod(source.shape[axis + 1 :]),
+        "wide": int(output.dtype is DType.INT64),
     }  # fmt: skip
     refs = [lowering.ref(output), lowering.ref(source)]
     lowering.step(op, params, refs, units=prod(source.shape[:axis]), work=source.elements)

@@ -1,4 +1,5 @@
-"""Resizing of images: source rows, columns and weights are computed here once, in TFLite's float32 arithmetic."""
+"""Resizing of images: source rows, columns and weights are computed here once, in TFLite's float32
+arithmetic."""
 
 from __future__ import annotations
 

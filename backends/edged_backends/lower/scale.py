@@ -1,4 +1,5 @@
-"""Fixed-point forms of real factors, and the clamps of fused activations, as TFLite computes them at load. No rule stands here."""
+"""Fixed-point forms of real factors, and the clamps of fused activations, as TFLite computes them at load.
+No rule stands here."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from edged.graph.ops.spec import attr
 from edged_backends.lowering import Quant, RefusedError
 
 LIMITS: dict[DType, tuple[int, int]] = {
-    DType.INT8: (-128, 127), DType.UINT8: (0, 255), DType.INT16: (-32768, 32767), DType.INT32: (-(2**31), 2**31 - 1),
+    DType.INT8: (-128, 127), DType.UINT8: (0, 255), DType.INT16: (-32768, 32767), DType.INT32: (-(2**31),
+    2**31 - 1),
 }  # fmt: skip
 INFINITE = float(np.finfo(np.float32).max)
 
@@ -36,10 +38,12 @@ def _rounded(x: float) -> int:
 
 
 def clamp_f32(node: Node) -> tuple[float, float]:
-    """Bounds of the fused activation of a float node. RefusedError for TANH and SIGN_BIT, which are no clamps."""
+    """Bounds of the fused activation of a float node. RefusedError for TANH and SIGN_BIT, which are no
+    clamps."""
     name = attr(node, "fused_activation_function", "NONE")
     bounds = {
-        "NONE": (-math.inf, math.inf), "RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0),
+        "NONE": (-math.inf, math.inf), "RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0,
+        1.0),
     }.get(name)  # fmt: skip
     if bounds is None:
         raise RefusedError(f"the fused activation {name}")

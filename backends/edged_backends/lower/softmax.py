@@ -1,4 +1,5 @@
-"""Normalisations along the last axis: softmax, log_softmax, l2_normalization, local_response_normalization."""
+"""Normalisations along the last axis: softmax, log_softmax, l2_normalization,
+local_response_normalization."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ def _softmax_s8(lowering: Lowering, node: Node) -> str | None:
 
 
 def exp_table(scale: float, beta: float) -> Array:
-    """int32 [256]: exp(-i * scale * beta) as Q0.31 by gemmlowp's arithmetic, 0 past the least difference that counts."""
+    """int32 [256]: exp(-i * scale * beta) as Q0.31 by gemmlowp's arithmetic, 0 past the least difference
+    that counts."""
     bits = 31 - _INPUT_BITS
     real = min(float(np.float32(beta)) * float(np.float32(scale)) * (1 << bits), (1 << 31) - 1.0)
     m, shift = multiplier(real)

@@ -1,8 +1,9 @@
-"""Geometry of data movement: NumPy views of imaginary arrays -> parameters of the strided kernels. No rule stands here.
+"""Geometry of data movement: NumPy views of imaginary arrays -> parameters of the strided kernels. No rule
+stands here.
 
-A tensor is imagined as an array that is never touched; slicing, transposing and reshaping it as NumPy does gives a view whose offset
-and strides are what the `move` kernel needs. So a rule reads like the op's definition.
-"""
+A tensor is imagined as an array that is never touched; slicing, transposing and reshaping it as NumPy does
+gives a view whose offset and strides are what the `move` kernel needs. So a rule reads like the op's
+definition. """
 
 from __future__ import annotations
 

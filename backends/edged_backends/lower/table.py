@@ -1,7 +1,8 @@
-"""Tables of 8- and 16-bit functions: what an op's reference gives for every possible input, computed once at load.
+"""Tables of 8- and 16-bit functions: what an op's reference gives for every possible input, computed once
+at load.
 
-No rule stands here. Any op of one quantised tensor (the others constant scalars) becomes a `lut` step and is exact by construction.
-"""
+No rule stands here. Any op of one quantised tensor (the others constant scalars) becomes a `lut` step and
+is exact by construction. """
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from edged_backends.operands import Ref
 
 _RANGES: dict[DType, Array] = {
     DType.INT8: np.arange(256, dtype=np.uint8).view(np.int8), DType.UINT8: np.arange(256, dtype=np.uint8),
-    DType.BOOL: np.arange(256, dtype=np.uint8) != 0, DType.INT16: np.arange(65536, dtype=np.uint16).view(np.int16),
+    DType.BOOL: np.arange(256, dtype=np.uint8) != 0, DType.INT16: np.arange(65536,
+    dtype=np.uint16).view(np.int16),
 }  # fmt: skip
 LUT_BITS = {8: "lut_s8", 16: "lut_s16"}
 
@@ -59,7 +61,8 @@ def byte_table(lowering: Lowering, node: Node, index: int) -> Array:
 
 
 def rescale(lowering: Lowering, node: Node, tensor: Tensor, output: Tensor) -> Ref:
-    """Where the value of `tensor` is in the quantisation of `output`: itself, or a temporary that `node`'s op makes of it alone.
+    """Where the value of `tensor` is in the quantisation of `output`: itself, or a temporary that `node`'s
+    op makes of it alone.
 
     For ops that take any number of inputs and rescale each on its own (concatenation).
     """

@@ -14,17 +14,21 @@ INFINITE = math.inf
 
 _F32: dict[str, tuple[str, float, float]] = {
     "relu": ("clip", 0.0, INFINITE), "relu6": ("clip", 0.0, 6.0), "relu_n1_to_1": ("clip", -1.0, 1.0),
-    "relu_0_to_1": ("clip", 0.0, 1.0), "hard_swish": ("hard_swish", 0.0, 0.0), "logistic": ("logistic", 0.0, 0.0),
+    "relu_0_to_1": ("clip", 0.0, 1.0), "hard_swish": ("hard_swish", 0.0, 0.0), "logistic": ("logistic", 0.0,
+    0.0),
     "tanh": ("tanh", 0.0, 0.0), "exp": ("exp", 0.0, 0.0), "log": ("log", 0.0, 0.0), "elu": ("elu", 0.0, 0.0),
-    "abs": ("abs", 0.0, 0.0), "neg": ("neg", 0.0, 0.0), "sqrt": ("sqrt", 0.0, 0.0), "rsqrt": ("rsqrt", 0.0, 0.0),
-    "square": ("square", 0.0, 0.0), "sin": ("sin", 0.0, 0.0), "cos": ("cos", 0.0, 0.0), "floor": ("floor", 0.0, 0.0),
+    "abs": ("abs", 0.0, 0.0), "neg": ("neg", 0.0, 0.0), "sqrt": ("sqrt", 0.0, 0.0), "rsqrt": ("rsqrt", 0.0,
+    0.0),
+    "square": ("square", 0.0, 0.0), "sin": ("sin", 0.0, 0.0), "cos": ("cos", 0.0, 0.0), "floor": ("floor",
+    0.0, 0.0),
     "ceil": ("ceil", 0.0, 0.0), "round": ("round", 0.0, 0.0), "sign": ("sign", 0.0, 0.0),
 }  # fmt: skip
 """Node kind -> (kernel op without its type, params a and b)."""
 
 _INTEGER = {
     ("abs", DType.INT32): "abs_s32", ("neg", DType.INT32): "neg_s32", ("square", DType.INT32): "square_s32",
-    ("sign", DType.INT32): "sign_s32", ("neg", DType.INT64): "neg_s64", ("logical_not", DType.BOOL): "not_bool",
+    ("sign", DType.INT32): "sign_s32", ("neg", DType.INT64): "neg_s64", ("logical_not",
+    DType.BOOL): "not_bool",
 }  # fmt: skip
 
 
