@@ -166,7 +166,7 @@ def _s8(lowering: Lowering, node: Node, weights: Array) -> str | None:
     centred = weights.astype(np.int64) - w.zero_point
     bias, pairs = _bias(lowering, node, channels), _pairs(node, channels)
     if row.kr > 1:
-        planes = 1 if -128 <= centred.min() and centred.max() <= 127 else 2
+        planes = 1 if centred.min() >= -128 and centred.max() <= 127 else 2
         exact = fits(centred, bias, pairs, output.zero_point)
         way = way_of(p, channels, planes) if row.kr == 4 else None
         if way is not None and exact is not None:

@@ -42,7 +42,8 @@ def lower_detection(lowering: Lowering, node: Node) -> str | None:
     count = found.max_detections * found.max_classes_per_detection
     if [t.elements for t in node.outputs] != [4 * count, count, count, 1]:
         return "its outputs have no fixed shape"
-    if encodings.shape[2] < 4 or found.num_classes > scores.shape[2] or anchors.shape != (encodings.shape[1], 4):
+    boxes = encodings.shape[1]
+    if encodings.shape[2] < 4 or found.num_classes > scores.shape[2] or anchors.shape != (boxes, 4):
         return f"encodings {encodings.shape}, scores {scores.shape} and anchors {anchors.shape} do not fit"
     refs = [_real(lowering, t) for t in (encodings, scores, anchors)]
     if any(ref is None for ref in refs):
