@@ -202,6 +202,11 @@ INLINE __m512i narrow(__m512i a, __m512i b, __m512i c, __m512i d, const scales *
     return _mm512_permutexvar_epi32(order, _mm512_min_epi8(_mm512_max_epi8(bytes, s->low), s->high));
 }
 
+INLINE __m128i narrow_one(__m512i a, const scales *s) {
+    const __m128i low = _mm512_castsi512_si128(s->low), high = _mm512_castsi512_si128(s->high);
+    return _mm_min_epi8(_mm_max_epi8(_mm512_cvtsepi32_epi8(a), low), high);
+}
+
 /* ---- one vector of channels along an output row ---- */
 
 typedef struct strip {
@@ -217,34 +222,38 @@ typedef struct strip {
 INLINE void tile(const int ROWS, const int N, const int TAPS, const int PLANES, const int LEFT, const strip *t, const scales *s,
                  const uint8_t *in, ptrdiff_t out) {
     const int taps = TAPS ? TAPS : t->taps, planes = PLANES ? PLANES : t->planes;
-    __m512i acc[4][4];
+    __m512i acc[4][5];
 #pragma GCC unroll 4
-    for (int r = 0; r < ROWS; r++) acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = s->bias;
+    for (int r = 0; r < ROWS; r++) {
+#pragma GCC unroll 5
+        for (int i = 0; i < N; i++) acc[r][i] = s->bias;
+    }
 #pragma GCC unroll 3
     for (int tap = 0; tap < taps; tap++) {
         const uint8_t *from = in + t->offsets[tap];
-        __m512i v[4];
-#pragma GCC unroll 4
+        __m512i v[5];
+#pragma GCC unroll 5
         for (int i = 0; i < N; i++) v[i] = _mm512_loadu_si512(from + i * t->in_step);
         for (int plane = 0; plane < planes; plane++) {
 #pragma GCC unroll 4
             for (int r = 0; r < ROWS; r++) {
                 const __m512i w = _mm512_loadu_si512(t->weights + r * t->row_weights + (tap * planes + plane) * 64);
-#pragma GCC unroll 4
+#pragma GCC unroll 5
                 for (int i = 0; i < N; i++) acc[r][i] = _mm512_dpbusd_epi32(acc[r][i], v[i], w);
             }
         }
     }
 #pragma GCC unroll 4
     for (int r = 0; r < ROWS; r++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 5
         for (int i = 0; i < N; i++) acc[r][i] = requantise(LEFT, acc[r][i], s);
-        const __m512i bytes = narrow(acc[r][0], acc[r][1], acc[r][2], acc[r][3], s);
+        const __m512i bytes = narrow(acc[r][0], acc[r][N > 1 ? 1 : 0], acc[r][N > 2 ? 2 : 0], acc[r][N > 3 ? 3 : 0], s);
         int8_t *to = t->out[r] + out;
         _mm_storeu_si128((__m128i *)to, _mm512_castsi512_si128(bytes));
         if (N > 1) _mm_storeu_si128((__m128i *)(to + t->out_step), _mm512_extracti32x4_epi32(bytes, 1));
         if (N > 2) _mm_storeu_si128((__m128i *)(to + 2 * t->out_step), _mm512_extracti32x4_epi32(bytes, 2));
         if (N > 3) _mm_storeu_si128((__m128i *)(to + 3 * t->out_step), _mm512_extracti32x4_epi32(bytes, 3));
+        if (N > 4) _mm_storeu_si128((__m128i *)(to + 4 * t->out_step), narrow_one(acc[r][4], s));
     }
 }
 
@@ -257,9 +266,7 @@ static void partial(int rows, const strip *t, const scales *s, const uint8_t *in
             const __m512i v = _mm512_loadu_si512(in + t->offsets[tap]);
             for (int plane = 0; plane < t->planes; plane++, w += 64) acc = _mm512_dpbusd_epi32(acc, v, _mm512_loadu_si512(w));
         }
-        const __m128i bytes = _mm512_cvtsepi32_epi8(requantise(1, acc, s));
-        const __m128i kept = _mm_min_epi8(_mm_max_epi8(bytes, _mm512_castsi512_si128(s->low)), _mm512_castsi512_si128(s->high));
-        _mm_mask_storeu_epi8(t->out[r] + out, mask, kept);
+        _mm_mask_storeu_epi8(t->out[r] + out, mask, narrow_one(requantise(1, acc, s), s));
     }
 }
 
@@ -269,10 +276,12 @@ static void partial(int rows, const strip *t, const scales *s, const uint8_t *in
         const uint8_t *in = t->in;                                                                                               \
         ptrdiff_t out = 0;                                                                                                       \
         int32_t left = count;                                                                                                    \
-        for (; left >= 4; left -= 4, in += 4 * t->in_step, out += 4 * t->out_step) {                                             \
+        for (; left >= 4 && left != 5; left -= 4, in += 4 * t->in_step, out += 4 * t->out_step) {                                \
             tile(ROWS, 4, TAPS, PLANES, LEFT, t, &s, in, out);                                                                   \
         }                                                                                                                        \
-        if (left == 3) {                                                                                                         \
+        if (left == 5) {                                                                                                         \
+            tile(ROWS, 5, TAPS, PLANES, LEFT, t, &s, in, out);                                                                   \
+        } else if (left == 3) {                                                                                                  \
             tile(ROWS, 3, TAPS, PLANES, LEFT, t, &s, in, out);                                                                   \
         } else if (left == 2) {                                                                                                  \
             tile(ROWS, 2, TAPS, PLANES, LEFT, t, &s, in, out);                                                                   \
@@ -304,6 +313,9 @@ static void run_strip(const strip *t, const scales *s, int32_t rows, __mmask16 l
 
 /* ---- passes ---- */
 
+/* Vectors of a block whose scales are kept from pass to pass (640 bytes each). */
+enum { READY = 12 };
+
 typedef struct pass {
     const edged_depthwise_s8_params *p;
     const edged_dw_plan *plan;
@@ -314,6 +326,7 @@ typedef struct pass {
     int8_t *out;                /* this image */
     int32_t y, rows;            /* output rows of the pass */
     int32_t first, block, held; /* channels; with quads, the row of groups after the last one made */
+    scales ready[READY];        /* of the block's first vectors */
 } pass;
 
 /* Row y of the input, or a row of zero points; channels repeated where the multiplier says so, in place `i`. */
@@ -376,8 +389,9 @@ static void use_groups(const pass *a) {
         for (int32_t r = 0; r < a->rows; r++) {
             t.out[r] = a->out + ((ptrdiff_t)(a->y + r) * p->out_w) * plan->channels + a->first + 16 * v;
         }
-        const scales s = scales_of(p, a->operands, vector);
-        run_strip(&t, &s, a->rows, last >= 16 ? 0xFFFF : (__mmask16)(0xFFFFu >> (16 - last)));
+        scales own;
+        if (v >= READY) own = scales_of(p, a->operands, vector);
+        run_strip(&t, v < READY ? &a->ready[v] : &own, a->rows, last >= 16 ? 0xFFFF : (__mmask16)(0xFFFFu >> (16 - last)));
     }
 }
 
@@ -388,6 +402,7 @@ static void run_image(pass *a, int32_t y, int32_t end) {
         const int32_t rest = a->plan->channels - a->first;
         a->block = rest < p->block ? rest : p->block;
         a->held = 0;
+        for (int32_t v = 0; v < READY && v < edged_dw_vectors(a->block); v++) a->ready[v] = scales_of(p, a->operands, a->first / 16 + v);
         for (a->y = y; a->y < end; a->y += a->rows) {
             const int32_t left = end - a->y;
             a->rows = left >= p->rows ? p->rows : left >= 2 ? 2 : 1;
