@@ -128,7 +128,7 @@ def _run(folder: Path, requests: int, processes: int, threads: int) -> None:
         while crowd.ok < requests // 10:
             threading.Event().wait(0.1)
         fds, rss = daemon.fds(), daemon.rss()
-        kill_at, swaps, slow = monotonic() + KILL_SECONDS, 0, []
+        kill_at, swaps, slow, slow_count = monotonic() + KILL_SECONDS, 0, [], 0
         while crowd.ok < requests and not crowd.trouble:
             threading.Event().wait(SWAP_SECONDS)
             _swap(daemon, folder, versions, rng)
@@ -138,6 +138,9 @@ def _run(folder: Path, requests: int, processes: int, threads: int) -> None:
                 crowd.settle()
                 crowd.start_one(requests)
                 slow.append(never_reads(daemon.socket))
+                slow_count += 1
+                if len(slow) > 20:
+                    slow.pop(0).close()
                 kill_at = monotonic() + KILL_SECONDS
         growth, more = daemon.rss() - rss, daemon.fds() - fds
         crowd.end()
@@ -148,7 +151,7 @@ def _run(folder: Path, requests: int, processes: int, threads: int) -> None:
             threading.Event().wait(0.05)
         status = daemon.control("status")
         print(
-            f"\n{crowd.ok} right replies, {swaps} swaps, {crowd.killed} clients killed, {len(slow)} never read, "
+            f"\n{crowd.ok} right replies, {swaps} swaps, {crowd.killed} clients killed, {slow_count} never read, "
             f"RSS {growth / 2**20:+.1f} MiB, fds {more:+d}"
         )
         assert not crowd.trouble, crowd.trouble[:5]
