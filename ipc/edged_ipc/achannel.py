@@ -15,7 +15,7 @@ from edged_ipc.connection import Connection, Role
 from edged_ipc.errors import IpcError, NotConnectedError, RemoteProtocolError, from_wire
 from edged_ipc.messages import Message
 
-_READ = 1 << 18
+_READ = 1 << 12
 
 
 class AsyncChannel:
@@ -96,10 +96,10 @@ class AsyncChannel:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(_READ)
-            if not data:
+            count = self._sock.recv_into(self._connection.room(_READ))
+            if not count:
                 return self.end(NotConnectedError("edged has closed the connection"))
-            self._connection.receive_data(data)
+            self._connection.arrived(count)
             while (message := self._connection.next_event()) is not None:
                 self._take(message)
         except BlockingIOError:

@@ -32,7 +32,6 @@ from edged_ipc.messages import Message
 
 _READ = 1 << 12
 _TIMEVAL = struct.Struct("@ll")
-_READ_PAYLOAD = 1 << 18
 
 
 class Answer:
@@ -239,11 +238,11 @@ class Channel:
         if deadline is not None and not self._poll.poll(max(deadline - monotonic(), 0.0) * 1e3):
             return False
         try:
-            data = self._sock.recv(_READ if connection.wanted <= _READ else _READ_PAYLOAD)
-            if not data:
+            count = self._sock.recv_into(connection.room(_READ))
+            if not count:
                 self._end(NotConnectedError("edged has closed the connection"))
                 return True
-            connection.receive_data(data)
+            connection.arrived(count)
             while (message := connection.next_event()) is not None:
                 self._take(message)
         except OSError as error:

@@ -14,6 +14,7 @@ from enum import Enum
 
 from edged_ipc import messages as m
 from edged_ipc.errors import LocalProtocolError, RemoteProtocolError
+from edged_ipc.inbox import Inbox
 from edged_ipc.messages import ANSWERS, FROM_CLIENT, Message
 from edged_ipc.wire import BY_TYPE, HEADER, HEADER_BYTES, MAGIC, REPLY_BYTES, Buffer, Form, encode
 
@@ -80,8 +81,7 @@ class Connection:
         self.state = State.START
         self.limits = {"control": control_bytes, "inline": inline_bytes}
         self.outstanding: dict[int, type[Message]] = {}
-        self._buffer = bytearray()
-        self._at = 0
+        self._inbox = Inbox()
         self._fds: deque[int | None] = deque()
         self._heard = _HEARD[role, State.START]
         self._broken: RemoteProtocolError | None = None
@@ -89,25 +89,40 @@ class Connection:
     @property
     def wanted(self) -> int:
         """Bytes missing of a frame that has begun; 0 when none has."""
-        have = len(self._buffer) - self._at
-        if have < HEADER_BYTES:
+        inbox = self._inbox
+        if len(inbox) < HEADER_BYTES:
             return 0
-        length: int = HEADER.unpack_from(self._buffer, self._at)[3]
-        return max(HEADER_BYTES + length - have, 0)
+        length: int = HEADER.unpack_from(inbox.data, inbox.begin)[3]
+        return max(HEADER_BYTES + length - len(inbox), 0)
 
-    def receive_data(self, data: Buffer, fds: Sequence[int | None] = ()) -> None:
-        """Bytes from the peer, and the file descriptors that came with them; None for one that was lost on
-        the way."""
+    @property
+    def held(self) -> int:
+        """Bytes that wait to be understood."""
+        return len(self._inbox)
+
+    def room(self, least: int) -> memoryview:
+        """Where to read bytes of the peer to: `least` bytes, or what is `wanted`. `arrived` follows."""
+        return self._inbox.room(max(least, self.wanted))
+
+    def arrived(self, count: int, fds: Sequence[int | None] = ()) -> None:
+        """`count` bytes were read to `room`, and these file descriptors came with them; None for one that
+        was lost on the way."""
         if self.state is not State.CLOSED:
-            self._buffer += data
+            self._inbox.end += count
         if fds:
             self._fds.extend(fds)
+
+    def receive_data(self, data: Buffer, fds: Sequence[int | None] = ()) -> None:
+        """`room` and `arrived` in one, for bytes that have been read elsewhere."""
+        self._inbox.room(len(data))[:] = data
+        self.arrived(len(data), fds)
 
     def next_event(self) -> Message | None:
         """The next whole message of the peer; None until more bytes come. RemoteProtocolError when it broke
         the protocol: then, and ever after."""
-        buffer, at = self._buffer, self._at
-        have = len(buffer) - at
+        inbox = self._inbox
+        buffer, at = inbox.data, inbox.begin
+        have = inbox.end - at
         if have < HEADER_BYTES:
             self._settle()
             return None
@@ -123,8 +138,8 @@ class Connection:
         if have < HEADER_BYTES + length:
             self._settle()
             return None
-        self._at = at = at + HEADER_BYTES
-        self._at += length
+        at += HEADER_BYTES
+        inbox.begin = at + length
         try:
             message = form.decode(buffer, at, length)
             return self._hear(form.type, message)
@@ -198,14 +213,10 @@ class Connection:
         self.state = state
         self._heard = _HEARD[self.role, state]
         if state is State.CLOSED:
-            self._buffer.clear()
-            self._at = 0
+            self._inbox.clear()
 
     def _settle(self) -> None:
-        """All whole frames are taken: forgets their bytes, and looks for a flood of file descriptors."""
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
+        """All whole frames are taken: looks for a flood of file descriptors."""
         if self._broken is not None:
             raise self._broken
         if len(self._fds) > PARKED_FDS:

@@ -206,7 +206,7 @@ class InferInline(Message, frozen=True):
     request: int
     session: int
     slot: int
-    payload: bytes
+    payload: bytes | memoryview
     deadline_us: int = 0
     priority: int = ANY_PRIORITY
 
@@ -218,7 +218,7 @@ class DoneInline(Message, frozen=True):
     queue_us: int
     run_us: int
     version: int
-    payload: bytes
+    payload: bytes | memoryview
 
 
 Request = Open | Attach | Close | Reset | Control | Infer | InferInline

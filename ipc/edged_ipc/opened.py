@@ -86,7 +86,7 @@ class OpenedModel:
         level = ANY_PRIORITY if priority is None else priority
         wait_us = 0 if deadline is None else max(int(deadline * 1e6), 1)
         if self._inline:
-            payload = bytes(slot.memory[: self._input_bytes])
+            payload = slot.memory[: self._input_bytes]
             return m.InferInline(request, self.session, slot.number, payload, wait_us, level)
         return m.Infer(request, self.session, slot.number, wait_us, level)
 

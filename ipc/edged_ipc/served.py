@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _READ = 1 << 12
 """Bytes read at once: about a hundred requests, so that nobody's burst keeps the others waiting long."""
-_READ_PAYLOAD = 1 << 18
+_FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _FD_ROOM = socket.CMSG_LEN(array.array("i").itemsize)
 """Room for one file descriptor; the kernel closes what more comes and says so (MSG_CTRUNC)."""
 MOST_TASKS = 16
@@ -81,19 +81,16 @@ class Served:
 
     def _read(self) -> None:
         connection = self.connection
-        size = _READ if connection.wanted <= _READ else _READ_PAYLOAD
         try:
-            data, ancillary, flags, _ = self._sock.recvmsg(
-                size, _FD_ROOM, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-            )
+            count, ancillary, flags, _ = self._sock.recvmsg_into([connection.room(_READ)], _FD_ROOM, _FLAGS)
         except BlockingIOError:
             return
         except OSError as error:
             return self.drop(f"reading failed: {error.strerror}")
         fds = received(ancillary, flags) if ancillary or flags & socket.MSG_CTRUNC else ()
-        if not data:
+        if not count:
             return self.drop("closed by the client")
-        connection.receive_data(data, fds)
+        connection.arrived(count, fds)
         try:
             while (message := connection.next_event()) is not None:
                 self._does[type(message)](message)

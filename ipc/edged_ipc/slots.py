@@ -85,7 +85,7 @@ class SlotTable:
     def done(self, slot: int, queue_us: int, run_us: int, version: int) -> None:
         request = self._request(slot)
         if self.inline:
-            payload = bytes(self.slots[slot][self.input_bytes :])
+            payload = self.slots[slot][self.input_bytes :]
             message: Message = DoneInline(request, queue_us, run_us, version, payload)
         else:
             message = Done(request, queue_us, run_us, version)

@@ -124,7 +124,7 @@ def _decode_failed(buffer: Buffer, at: int, length: int) -> Message:
     request, code, a, b = _FAILED.unpack_from(buffer, at)
     _zero(m.Failed, a | b)
     try:
-        message, remedy = _DETAILS.decode(bytes(buffer[at + _FAILED.size : at + length]))
+        message, remedy = _DETAILS.decode(_part(buffer, at + _FAILED.size, at + length))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"Failed: {error}") from None
     return m.Failed(request, code, message, remedy)
@@ -149,25 +149,36 @@ def _fixed(kind: int, cls: type[Message], layout: str, fields: tuple[str, ...]) 
 
 
 def _encode_infer_inline(x: m.InferInline) -> bytes:
-    head = _INFER.pack(x.request, x.deadline_us, x.session, x.slot, x.priority, 0, 0, 0)
-    return _frame(36, head + x.payload)
+    size = _INFER.size + len(x.payload)
+    head = _INFER_FRAME.pack(
+        36, 0, MAGIC, size, x.request, x.deadline_us, x.session, x.slot, x.priority, 0, 0, 0
+    )
+    return b"".join((head, x.payload))
 
 
 def _decode_infer_inline(buffer: Buffer, at: int, length: int) -> Message:
     request, deadline, session, slot, priority, a, b, c = _INFER.unpack_from(buffer, at)
     _zero(m.InferInline, a | b | c)
-    payload = bytes(buffer[at + _INFER.size : at + length])
+    payload = _part(buffer, at + _INFER.size, at + length)
     return m.InferInline(request, session, slot, payload, deadline, priority)
 
 
 def _encode_done_inline(x: m.DoneInline) -> bytes:
-    return _frame(37, _DONE.pack(x.request, x.queue_us, x.run_us, x.version, 0) + x.payload)
+    size = _DONE.size + len(x.payload)
+    head = _DONE_FRAME.pack(37, 0, MAGIC, size, x.request, x.queue_us, x.run_us, x.version, 0)
+    return b"".join((head, x.payload))
 
 
 def _decode_done_inline(buffer: Buffer, at: int, length: int) -> Message:
     request, queue, run, version, spare = _DONE.unpack_from(buffer, at)
     _zero(m.DoneInline, spare)
-    return m.DoneInline(request, queue, run, version, bytes(buffer[at + _DONE.size : at + length]))
+    return m.DoneInline(request, queue, run, version, _part(buffer, at + _DONE.size, at + length))
+
+
+def _part(buffer: Buffer, begin: int, end: int) -> bytes:
+    """A copy of a part, made once."""
+    with memoryview(buffer) as view, view[begin:end] as part:
+        return bytes(part)
 
 
 FORMS: tuple[Form, ...] = (

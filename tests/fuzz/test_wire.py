@@ -115,7 +115,7 @@ def hear(connection: Connection, pieces: Iterator[bytes]) -> tuple[list[m.Messag
             connection.receive_data(piece)
             while (event := connection.next_event()) is not None:
                 heard.append(event)
-            assert len(connection._buffer) <= max(most, wire.FAILED_BYTES)
+            assert connection.held <= max(most, wire.FAILED_BYTES)
     except RemoteProtocolError as error:
         return heard, error.message
     return heard, ""
