@@ -6,7 +6,7 @@ is copied before; it only has to rank the ways. `edged tune` replaces it by meas
 
 from __future__ import annotations
 
-from edged_backends.catalogue import KernelRow
+from edged_backends.catalogue import ARCHES, KernelRow
 from edged_backends.choices import Option
 from edged_backends.lower.conv_shape import (
     ConvShape,
@@ -21,6 +21,7 @@ from edged_backends.weights import up
 
 MACS_PER_NS = {1: 300.0, 4: 90.0}
 """By element size: what one core's tile reaches on long depths."""
+AMX_MACS_PER_NS, AMX_LEAST_DEPTH = 1000.0, 32
 COPY_BYTES_PER_NS = 30.0
 COPY_RUN_NS = 2.0
 """One run of a copy: its loop and its masked tail."""
@@ -53,11 +54,21 @@ def conv_options(shape: ConvShape, row: KernelRow, element: int, winograd: bool 
 def _direct(shape: ConvShape, row: KernelRow, element: int, way: str) -> Option:
     cut = with_units(with_segments(shape, way), row, element, 1)
     padded = cut.segments * up(cut.depth // cut.segments, row.kr)
-    macs = cut.batch * cut.out_h * cut.out_w * up(cut.out_c, row.nr) * padded
+    channels = up(cut.out_c, row.nr)
     in_place = element == 4 and cut.inside and cut.segments > 1
     copies = 0.0 if in_place else _copy_ns(cut, element)
-    weights = _weights_ns(element * up(cut.out_c, row.nr) * padded, cut.units)
-    return Option(way, max(macs / MACS_PER_NS[element], weights) + copies, element * copied(cut))
+    weights = _weights_ns(element * channels * padded, cut.units)
+    time = cut.batch * cut.out_h * _row_ns(cut, row, element) * channels * padded
+    return Option(way, max(time, weights) + copies, element * copied(cut))
+
+
+def _row_ns(cut: ConvShape, row: KernelRow, element: int) -> float:
+    """One output row, one channel, one element of depth. AMX takes whole tiles of pixels of one output row
+    (of any where windows are gathered), and leaves short depths to VNNI."""
+    if not row.arch & ARCHES["amx"] or cut.depth // cut.segments < AMX_LEAST_DEPTH:
+        return cut.out_w / MACS_PER_NS[element]
+    pixels = cut.out_w if cut.segments == 1 else up(cut.out_w, row.mr)
+    return pixels / AMX_MACS_PER_NS
 
 
 def _copy_ns(shape: ConvShape, element: int) -> float:

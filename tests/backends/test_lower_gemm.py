@@ -20,7 +20,7 @@ from edged_backends.cpu import CpuBackend
 from edged_backends.packing import aligned
 
 Array = np.ndarray[Any, np.dtype[Any]]
-MASKS = ["", "avx512,avx2", "avx2", "none"]
+MASKS = ["", "vnni,avx512,avx2", "avx512,avx2", "avx2", "none"]
 RELUS = ["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
 
 
