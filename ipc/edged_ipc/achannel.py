@@ -7,7 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from edged_ipc import messages as m
 from edged_ipc.channel import lost
@@ -18,6 +18,24 @@ from edged_ipc.messages import Message
 _READ = 1 << 12
 
 
+class Waiting(NamedTuple):
+    """Who waits for an answer. `late` hears of it, and of the error if there was one, when the future has
+    been cancelled meanwhile."""
+
+    future: asyncio.Future[Any]
+    on_event: Callable[[str, Any], None] | None
+    late: Callable[[IpcError | None], None] | None
+
+    def settle(self, message: Message | None, error: IpcError | None) -> None:
+        if self.future.cancelled():
+            if self.late is not None:
+                self.late(error)
+        elif error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(message)
+
+
 class AsyncChannel:
     """One connection, from Hello to its end."""
 
@@ -25,7 +43,8 @@ class AsyncChannel:
         self._sock = sock
         self._loop = loop
         self._connection = Connection(Role.CLIENT)
-        self._waiting: dict[int, tuple[asyncio.Future[Any], Callable[[str, Any], None] | None]] = {}
+        self._waiting: dict[int, Waiting] = {}
+        self._writing = False
         self._out: deque[tuple[bytes, int, int]] = deque()
         self._goodbye: m.Goodbye | None = None
         self._welcomed: asyncio.Future[m.Welcome] = loop.create_future()
@@ -40,7 +59,11 @@ class AsyncChannel:
         self.welcome = await self._welcomed
 
     def post(
-        self, message: Message, fd: int = -1, on_event: Callable[[str, Any], None] | None = None
+        self,
+        message: Message,
+        fd: int = -1,
+        on_event: Callable[[str, Any], None] | None = None,
+        late: Callable[[IpcError | None], None] | None = None,
     ) -> asyncio.Future[Any]:
         """Sends a request; the future gets its answer."""
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -49,7 +72,7 @@ class AsyncChannel:
             return future
         data = self._connection.send(message)
         request: int = message.request  # type: ignore[attr-defined]
-        self._waiting[request] = future, on_event
+        self._waiting[request] = Waiting(future, on_event, late)
         self._write(data, fd, request)
         return future
 
@@ -78,18 +101,22 @@ class AsyncChannel:
             elif sent:
                 self._out[0] = data[sent:], -1, request
             else:
-                self._loop.add_writer(self._sock, self._flush)
+                if not self._writing:
+                    self._writing = True
+                    self._loop.add_writer(self._sock, self._flush)
                 return
-        self._loop.remove_writer(self._sock)
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._sock)
 
     def _unsent(self) -> None:
         """The daemon takes nothing more: reads what it said before it went. What was not sent is known to
         have not been run."""
         error = NotConnectedError("edged has gone; this request was not sent")
         for _, _, request in self._out:
-            future, _ = self._waiting.pop(request, (None, None))
-            if future is not None and not future.done():
-                future.set_exception(error)
+            waiting = self._waiting.pop(request, None)
+            if waiting is not None:
+                waiting.settle(None, error)
         self._out.clear()
         self._readable()
         self.end(error)
@@ -120,16 +147,14 @@ class AsyncChannel:
         request: int = message.request  # type: ignore[attr-defined]
         if isinstance(message, m.Event):
             found = self._waiting.get(request)
-            if found is not None and found[1] is not None:
-                found[1](message.name, message.body)
+            if found is not None and found.on_event is not None:
+                found.on_event(message.name, message.body)
             return
-        future, _ = self._waiting.pop(request)
-        if future.done():
-            return  # whoever waited was cancelled
+        waiting = self._waiting.pop(request)
         if isinstance(message, m.Failed):
-            future.set_exception(from_wire(message.code, message.message, message.remedy))
+            waiting.settle(None, from_wire(message.code, message.message, message.remedy))
         else:
-            future.set_result(message)
+            waiting.settle(message, None)
 
     def end(self, error: IpcError) -> None:
         """The connection is lost: everybody who waits is told."""
@@ -141,7 +166,6 @@ class AsyncChannel:
         self._sock.close()
         if not self._welcomed.done():
             self._welcomed.set_exception(error)
-        for future, _ in self._waiting.values():
-            if not future.done():
-                future.set_exception(lost(self._goodbye, error))
-        self._waiting.clear()
+        everybody, self._waiting = self._waiting, {}
+        for waiting in everybody.values():
+            waiting.settle(None, lost(self._goodbye, error))

@@ -32,49 +32,55 @@ class AsyncModel(OpenedModel):
         self, inputs: Any, *, priority: int | None = None, deadline: float | None = None
     ) -> Outputs:
         """Runs the model; inputs as for `edged_ipc.model.Model`. Cancelling the task cancels the request."""
-        slot = await self._take()
+        if self._channel is None or self._channel.dead is not None:
+            await self.connect()
+        slot = self.pool.free.pop() if self.pool.free else await self._take()
         try:
             self.form.fill(slot.inputs, inputs)
-            channel = await self.connect()
         except BaseException:
             self.free(slot)
             raise
         try:
-            message = await self._run(channel, slot, priority, deadline)
+            message = await self._run(slot, priority, deadline)
         except (NotConnectedError, ShuttingDownError):  # known not to have been run
-            try:
-                channel = await self.connect()
-            except BaseException:
-                self.free(slot)
-                raise
-            message = await self._run(channel, slot, priority, deadline)
+            message = await self._run(slot, priority, deadline, last=True)
         outputs = self.collect(slot, message, copy=True)
         self.free(slot)
         return outputs
 
     async def _run(
-        self, channel: AsyncChannel, slot: PoolSlot, priority: int | None, deadline: float | None
+        self, slot: PoolSlot, priority: int | None, deadline: float | None, last: bool = False
     ) -> Any:
-        """The answer to a request on a filled slot. When there is none, the slot is given back; but not for a
-        request that may be sent again."""
-        request = channel.next_id()
-        session = self.session
-        future = channel.post(self.infer_message(request, slot, priority, deadline))
+        """The answer to a request on a filled slot. When there is none, the slot is given back; but not when
+        the request may be sent again, unless this is the `last` time."""
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            future.add_done_callback(partial(self._answered, slot))
-            channel.tell(m.Cancel(request, session, slot.number))
+            channel = self._channel
+            if channel is None or channel.dead is not None:
+                channel = await self.connect()
+        except BaseException:
+            self.free(slot)
             raise
-        except (NotConnectedError, ShuttingDownError):
+        request, session = channel.next_id(), self.session
+        message = self.infer_message(request, slot, priority, deadline)
+        future = channel.post(message, late=partial(self._ended, slot))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():  # the slot comes back with the late answer
+                channel.tell(m.Cancel(request, session, slot.number))
+            else:
+                self._ended(slot, future.exception())
+            raise
+        except (NotConnectedError, ShuttingDownError) as error:
+            if last:
+                self._ended(slot, error)
             raise
         except IpcError as error:
-            self.give_back(slot, error, self._client.boot)
+            self._ended(slot, error)
             raise
 
-    def _answered(self, slot: PoolSlot, future: asyncio.Future[Any]) -> None:
-        """A request that nobody waits for any more has ended."""
-        error = future.exception()
+    def _ended(self, slot: PoolSlot, error: BaseException | None) -> None:
+        """A request has ended, and nobody takes its outputs."""
         self.give_back(slot, error if isinstance(error, IpcError) else None, self._client.boot)
 
     async def reset(self) -> None:
