@@ -51,7 +51,7 @@ static void bench_s8(const shape *s, const edged_kernel_row *row) {
                             .kernel_h = s->kernel, .kernel_w = s->kernel, .stride_h = s->stride, .stride_w = s->stride,
                             .dilation_h = 1, .dilation_w = 1, .pad_top = pad, .pad_left = pad, .input_zero = -5,
                             .output_zero = 3, .act_min = -128, .act_max = 127}};
-    depthwise_choose(&d.p, 24576);
+    depthwise_choose(&d.p, 32768);
     const size_t taps = (size_t)(s->kernel * s->kernel), lanes = (size_t)depthwise_lanes(&d.p);
     int8_t *weights = bytes(taps * (size_t)s->channels), *packed = bytes(depthwise_packed_bytes(&d.p));
     int32_t *scales = malloc(lanes * 6 * 4);

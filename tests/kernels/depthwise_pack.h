@@ -113,8 +113,10 @@ static inline void depthwise_choose(edged_depthwise_s8_params *p, int32_t limit)
     const int32_t channels = p->channels * p->multiplier;
     p->block = channels;
     const edged_dw_plan plan = edged_dw_plan_of(p);
-    const int32_t most = limit / (4 * p->groups * plan.columns) / 16 * 16;
-    if (channels % 16 == 0 && channels > most) p->block = most < 16 ? 16 : most;
+    int32_t most = (p->quads ? limit / 2 * 3 : limit) / (4 * p->groups * plan.columns);
+    if (channels % 16 != 0 || channels <= most) return;
+    most = most >= 64 ? most / 64 * 64 : most / 16 * 16;
+    p->block = most < 16 ? 16 : most;
 }
 
 /* f32: channels of a block (0 where the 3x3 way does not serve), and the scratch that it takes. */

@@ -24,8 +24,10 @@ MOST_PHASES = 4
 MOST_PAIRED = 128
 """Taps that the AVX2 kernel has room for."""
 SLACK, GAP = 512, 64
-CACHE_BYTES = 24 * 1024
-"""Interleaved rows are to stay in L1: channels are taken in blocks that fit."""
+CACHE_BYTES = 16 * 1024
+"""Interleaved rows are to stay near: a block of channels takes at most two such pieces (three, for quads)."""
+WHOLE = 64
+"""Channels that one step of the interleaving takes: blocks are multiples of it where they can."""
 ROWS_BYTES = 32 * 1024
 
 
@@ -63,8 +65,10 @@ def way_of(p: dict[str, Any], channels: int, planes: int) -> Way | None:
     if groups * taps_w > MOST_TAPS or phases > MOST_PHASES:
         return None
     columns = (p["out_w"] - 1) * phases + (taps_w - 1) * (1 if quads else p["dilation_w"]) + 1
-    most = max(LANES, CACHE_BYTES // (4 * groups * columns) // LANES * LANES)
-    block = min(channels, most) if channels % LANES == 0 else channels
+    most = (3 if quads else 2) * CACHE_BYTES // (4 * groups * columns)
+    block = channels
+    if channels > most and channels % LANES == 0:
+        block = most // WHOLE * WHOLE or max(LANES, most // LANES * LANES)
     return Way(rows, groups, planes, block, quads, columns, phases)
 
 
@@ -99,7 +103,7 @@ def fits(weights: Array, bias: Array, pairs: Array, output_zero: int) -> Array |
     """(multiplier, shift) pairs that the interleaved kernels requantise exactly, or None when they cannot.
 
     They add the rounding term and the output's zero point before the shift to the right: the sum must stay
-    below 2^31. A channel that is shifted so far that it always gives 0 gets a multiplier of 0 instead. """
+    below 2^31. A channel that is shifted so far that it always gives 0 gets a multiplier of 0 instead."""
     bound = np.abs(weights).sum(axis=(0, 1)).astype(np.int64) * 255 + np.abs(bias.astype(np.int64))
     made = pairs.copy()
     right = np.maximum(-pairs[:, 1], 0)
