@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.install import install
 
 from edged.config import Config
+from edged.demo import MODELS
 from edged.graph.model import DType, Graph, Model, Node, Tensor
 from edged.runtime.explain import explain
 from edged.runtime.house import Call, House
 from edged.source import Source
+from support.daemon import running
+from support.install import install
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -21,6 +26,16 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def _block(first_line: str) -> str:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
     return next(b for b in blocks if b.startswith(first_line))
+
+
+def test_the_client(tmp_path: Path) -> None:
+    """The ten lines of the page, against a daemon."""
+    with running(tmp_path, f'[[model]]\nname = "digits"\npath = "{MODELS["int8"]}"\n') as daemon:
+        env = {**os.environ, "EDGED_SOCKET": str(daemon.socket)}
+        command = [sys.executable, "-W", "error", "-c", _block("import numpy as np\nfrom edged_ipc")]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].isdigit()
 
 
 def test_the_example_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

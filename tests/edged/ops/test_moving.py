@@ -22,11 +22,15 @@ INT8 = quant(0.1, 3)
 
 
 def shape(rng: Rng, rank: int | None = None, most: int = 5) -> tuple[int, ...]:
-    return tuple(int(d) for d in rng.integers(1, most + 1, rank if rank is not None else int(rng.integers(1, 5))))
+    return tuple(
+        int(d) for d in rng.integers(1, most + 1, rank if rank is not None else int(rng.integers(1, 5)))
+    )
 
 
 def kind(rng: Rng) -> tuple[str, object]:
-    return [("float32", None), ("int8", INT8), ("int32", None), ("uint8", quant(0.2, 100))][int(rng.integers(0, 4))]
+    return [("float32", None), ("int8", INT8), ("int32", None), ("uint8", quant(0.2, 100))][
+        int(rng.integers(0, 4))
+    ]
 
 
 def i32(*values: int) -> object:
@@ -59,7 +63,9 @@ def concatenation(rng: Rng) -> Model:
 
 def rescaled_concatenation(rng: Rng) -> Model:
     """uint8 inputs of their own quantisations."""
-    ins = [tensor("uint8", (2, 3), quant(rng.uniform(0.05, 0.3), int(rng.integers(0, 256)))) for _ in range(3)]
+    ins = [
+        tensor("uint8", (2, 3), quant(rng.uniform(0.05, 0.3), int(rng.integers(0, 256)))) for _ in range(3)
+    ]
     out = tensor("uint8", (2, 9), quant(rng.uniform(0.05, 0.3), int(rng.integers(0, 256))))
     return one_op("concatenation", ins, [out], {"axis": 1, "fused_activation_function": "NONE"}, version=2)
 
@@ -92,7 +98,9 @@ def split_v(rng: Rng) -> Model:
     parts = [tuple(s if i == axis else d for i, d in enumerate(base)) for s in sizes]
     source, *outs = typed(rng, tuple(sum(sizes) if i == axis else d for i, d in enumerate(base)), *parts)
     given = [-1 if i == 1 else s for i, s in enumerate(sizes)]
-    return one_op("split_v", [source, constant("int32", np.array(given, np.int32)), i32(axis)], outs, {"num_splits": 3})
+    return one_op(
+        "split_v", [source, constant("int32", np.array(given, np.int32)), i32(axis)], outs, {"num_splits": 3}
+    )
 
 
 def pad(rng: Rng) -> Model:
@@ -107,7 +115,12 @@ def mirror_pad(rng: Rng) -> Model:
     amounts = rng.integers(0, 3, (3, 2)).astype(np.int32)
     new = tuple(int(d + p.sum()) for d, p in zip(old, amounts, strict=True))
     mode = "REFLECT" if rng.random() < 0.5 else "SYMMETRIC"
-    return one_op("mirror_pad", [tensor("float32", old), constant("int32", amounts)], [tensor("float32", new)], {"mode": mode})
+    return one_op(
+        "mirror_pad",
+        [tensor("float32", old), constant("int32", amounts)],
+        [tensor("float32", new)],
+        {"mode": mode},
+    )
 
 
 def tile(rng: Rng) -> Model:
@@ -124,7 +137,9 @@ def strided_slice(rng: Rng) -> Model:
     for d in old:
         step = int(rng.choice([1, 1, 2, -1, -2]))
         ends = sorted(int(v) for v in rng.integers(0, d + 1, 2))
-        first, last = (ends[0], max(ends[1], ends[0] + 1)) if step > 0 else (min(ends[1], d - 1), ends[0] - d - 1)
+        first, last = (
+            (ends[0], max(ends[1], ends[0] + 1)) if step > 0 else (min(ends[1], d - 1), ends[0] - d - 1)
+        )
         begin.append(min(first, d - 1))
         end.append(last)
         strides.append(step)
@@ -261,7 +276,13 @@ def resize(op: str, dtypes: tuple[str, ...]) -> Make:
         attrs = {"align_corners": corners, "half_pixel_centers": not corners and bool(rng.integers(0, 2))}
         dtype = str(rng.choice(dtypes))
         q = {"int8": INT8, "uint8": quant(0.1, 99), "int16": quant(0.01, 0)}.get(dtype)
-        return one_op(op, [tensor(dtype, (n, h, w, c), q), i32(*new)], [tensor(dtype, (n, *new, c), q)], attrs, version=3)
+        return one_op(
+            op,
+            [tensor(dtype, (n, h, w, c), q), i32(*new)],
+            [tensor(dtype, (n, *new, c), q)],
+            attrs,
+            version=3,
+        )
 
     return make
 
@@ -359,11 +380,33 @@ def test_inferred_shapes_are_the_results_shapes(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (one_op("reshape", [tensor("float32", (6,)), i32(4, 2)], [tensor("float32", (4, 2))], {"new_shape": (4, 2)}), "6 elements do not reshape"),
-        (one_op("gather", [tensor("float32", (3,)), i32(5)], [tensor("float32", (1,))], {"axis": 0}), "index 5 is out of range"),
-        (one_op("split", [i32(0), tensor("float32", (3,))], [tensor("float32", (1,))] * 2, {"num_splits": 2}), "3 does not split into 2"),
-        (one_op("slice", [tensor("float32", (3,)), i32(2), i32(4)], [tensor("float32", (4,))]), "do not fit dimension 0 of 3"),
-        (one_op("transpose", [tensor("float32", (3, 2)), i32(0, 0)], [tensor("float32", (3, 3))]), "not a permutation"),
+        (
+            one_op(
+                "reshape",
+                [tensor("float32", (6,)), i32(4, 2)],
+                [tensor("float32", (4, 2))],
+                {"new_shape": (4, 2)},
+            ),
+            "6 elements do not reshape",
+        ),
+        (
+            one_op("gather", [tensor("float32", (3,)), i32(5)], [tensor("float32", (1,))], {"axis": 0}),
+            "index 5 is out of range",
+        ),
+        (
+            one_op(
+                "split", [i32(0), tensor("float32", (3,))], [tensor("float32", (1,))] * 2, {"num_splits": 2}
+            ),
+            "3 does not split into 2",
+        ),
+        (
+            one_op("slice", [tensor("float32", (3,)), i32(2), i32(4)], [tensor("float32", (4,))]),
+            "do not fit dimension 0 of 3",
+        ),
+        (
+            one_op("transpose", [tensor("float32", (3, 2)), i32(0, 0)], [tensor("float32", (3, 3))]),
+            "not a permutation",
+        ),
     ],
 )
 def test_mistakes_are_named(model: Model, message: str) -> None:
