@@ -23,7 +23,7 @@ MACS_PER_NS = {1: 300.0, 4: 90.0}
 """By element size: what one core's tile reaches on long depths."""
 AMX_MACS_PER_NS, AMX_LEAST_DEPTH = 1000.0, 32
 COPY_BYTES_PER_NS = 30.0
-COPY_RUN_NS = 2.0
+COPY_RUN_NS = 4.0
 """One run of a copy: its loop and its masked tail."""
 TRANSFORM_NS = 0.09
 """One element of a Winograd transform: read, transformed twice, written."""

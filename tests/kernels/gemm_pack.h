@@ -1,4 +1,4 @@
-/* Packing of weights as edged_backends/packing.py does it, for the check program and the bench. */
+/* Packing of weights as edged_backends/weights.py does it, for the check program and the bench. */
 #ifndef EDGED_GEMM_PACK_H
 #define EDGED_GEMM_PACK_H
 
