@@ -234,6 +234,7 @@ INLINE void tile(const int ROWS, const int N, const int TAPS, const int PLANES, 
         __m512i v[5];
 #pragma GCC unroll 5
         for (int i = 0; i < N; i++) v[i] = _mm512_loadu_si512(from + i * t->in_step);
+#pragma GCC unroll 2
         for (int plane = 0; plane < planes; plane++) {
 #pragma GCC unroll 4
             for (int r = 0; r < ROWS; r++) {
@@ -293,21 +294,32 @@ static void partial(int rows, const strip *t, const scales *s, const uint8_t *in
 STRIP(strip_2x3, 2, 3, 1, 0)
 STRIP(strip_1x3, 1, 3, 1, 0)
 STRIP(strip_1x4, 1, 4, 1, 0)
+STRIP(strip_2x3_two, 2, 3, 2, 0)
+STRIP(strip_1x3_two, 1, 3, 2, 0)
+STRIP(strip_1x4_two, 1, 4, 2, 0)
 STRIP(strip_1xn, 1, 0, 0, 1)
 STRIP(strip_2xn, 2, 0, 0, 1)
 STRIP(strip_4xn, 4, 0, 0, 1)
 
+typedef void strip_function(const strip *t, const scales *s, int32_t count);
+
+/* The function made for a strip's rows, taps and planes, or the general one (which also shifts to the left). */
+static strip_function *strip_of(const strip *t, const scales *s, int32_t rows) {
+    static const struct {
+        int32_t rows, taps, planes;
+        strip_function *function;
+    } made[] = {{2, 3, 1, strip_2x3}, {1, 3, 1, strip_1x3}, {1, 4, 1, strip_1x4},
+                {2, 3, 2, strip_2x3_two}, {1, 3, 2, strip_1x3_two}, {1, 4, 2, strip_1x4_two}};
+    for (size_t i = 0; _mm512_test_epi32_mask(s->left, s->left) == 0 && i < sizeof made / sizeof *made; i++) {
+        if (made[i].rows == rows && made[i].taps == t->taps && made[i].planes == t->planes) return made[i].function;
+    }
+    return rows == 4 ? strip_4xn : rows == 2 ? strip_2xn : strip_1xn;
+}
+
 /* `last`: the lanes of the last position that are there. */
 static void run_strip(const strip *t, const scales *s, int32_t rows, __mmask16 last) {
-    const int plain = t->planes == 1 && _mm512_test_epi32_mask(s->left, s->left) == 0;
     const int32_t whole = last == 0xFFFF ? t->count : t->count - 1;
-    if (rows == 4) {
-        strip_4xn(t, s, whole);
-    } else if (rows == 2) {
-        (plain && t->taps == 3 ? strip_2x3 : strip_2xn)(t, s, whole);
-    } else {
-        (plain && t->taps == 3 ? strip_1x3 : plain && t->taps == 4 ? strip_1x4 : strip_1xn)(t, s, whole);
-    }
+    strip_of(t, s, rows)(t, s, whole);
     if (whole < t->count) partial(rows, t, s, t->in + whole * t->in_step, whole * t->out_step, last);
 }
 
