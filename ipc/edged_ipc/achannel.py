@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from edged_ipc import messages as m
 from edged_ipc.channel import lost
-from edged_ipc.connection import Connection, Role
+from edged_ipc.connection import Connection
 from edged_ipc.errors import IpcError, NotConnectedError, RemoteProtocolError, from_wire
 from edged_ipc.messages import Message
+from edged_ipc.rules import Role
 
 _READ = 1 << 12
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from edged_ipc import messages as m
 from edged_ipc.codes import Code
-from edged_ipc.connection import Connection, Role
+from edged_ipc.connection import Connection
 from edged_ipc.errors import (
     IpcError,
     LocalProtocolError,
@@ -29,6 +29,7 @@ from edged_ipc.errors import (
     from_wire,
 )
 from edged_ipc.messages import Message
+from edged_ipc.rules import Role
 
 _READ = 1 << 12
 _TIMEVAL = struct.Struct("@ll")
@@ -226,8 +227,9 @@ class Channel:
 
     def _hand_over(self) -> None:
         """Lets one of the waiting threads read."""
-        with suppress(IndexError):
-            wake(self._queue.pop(0))
+        if self._queue:
+            with suppress(IndexError):
+                wake(self._queue.pop(0))
 
     def _receive(self, deadline: float | None) -> bool:
         """Reads once and settles what came. False when `deadline` passes first."""

@@ -10,61 +10,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum
+from typing import Any
 
 from edged_ipc import messages as m
 from edged_ipc.errors import LocalProtocolError, RemoteProtocolError
 from edged_ipc.inbox import Inbox
-from edged_ipc.messages import ANSWERS, FROM_CLIENT, Message
-from edged_ipc.wire import BY_TYPE, HEADER, HEADER_BYTES, MAGIC, REPLY_BYTES, Buffer, Form, encode
+from edged_ipc.messages import ANSWERS, Message
+from edged_ipc.rules import HEARD, SAID, Role, Rule, State
+from edged_ipc.wire import BY_TYPE, HEADER, HEADER_BYTES, MAGIC, REPLY_BYTES, Buffer, encode
 
 PARKED_FDS = 2
 """File descriptors that may wait for their Attach frame; each travels with its own, so more is a flood."""
 
 
-class Role(Enum):
-    """Which end this is."""
-
-    CLIENT = "client"
-    DAEMON = "daemon"
-
-
-class State(Enum):
-    """Of the conversation: both ends go through the same states."""
-
-    START = "start"
-    GREETING = "greeting"
-    OPEN = "open"
-    CLOSED = "closed"
-
-
-TRANSITIONS: dict[State, dict[type[Message], State]] = {
-    State.START: {m.Hello: State.GREETING, m.Goodbye: State.CLOSED},
-    State.GREETING: {m.Welcome: State.OPEN, m.Goodbye: State.CLOSED},
-    State.OPEN: {
-        **{kind: State.OPEN for kind in BY_TYPE if kind not in (m.Hello, m.Welcome)},
-        m.Goodbye: State.CLOSED,
-    },
-    State.CLOSED: {},
-}
-"""What may be said in a state, and the state after it. Who says it follows from FROM_CLIENT."""
-
-
-def speaker(kind: type[Message]) -> Role:
-    """Who sends messages of this kind."""
-    return Role.CLIENT if kind in FROM_CLIENT else Role.DAEMON
-
-
-def _forms(listener: Role, state: State) -> dict[int, Form]:
-    """Kind byte -> form, for what `listener` may hear in `state`."""
-    heard = (kind for kind in TRANSITIONS[state] if speaker(kind) is not listener)
-    return {BY_TYPE[kind].kind: BY_TYPE[kind] for kind in heard}
-
-
 _Error = type[LocalProtocolError | RemoteProtocolError]
-_HEARD = {(role, state): _forms(role, state) for role in Role for state in State}
 _KINDS = {form.kind: form.type.__name__ for form in BY_TYPE.values()}
-_ANSWER_KINDS = frozenset(kind for kinds in ANSWERS.values() for kind in kinds)
 
 
 class Connection:
@@ -83,7 +43,8 @@ class Connection:
         self.outstanding: dict[int, type[Message]] = {}
         self._inbox = Inbox()
         self._fds: deque[int | None] = deque()
-        self._heard = _HEARD[role, State.START]
+        self._said = SAID[role][State.START]
+        self._heard = HEARD[role][State.START]
         self._broken: RemoteProtocolError | None = None
 
     @property
@@ -102,7 +63,8 @@ class Connection:
 
     def room(self, least: int) -> memoryview:
         """Where to read bytes of the peer to: `least` bytes, or what is `wanted`. `arrived` follows."""
-        return self._inbox.room(max(least, self.wanted))
+        inbox = self._inbox
+        return inbox.room(least if inbox.begin == inbox.end else max(least, self.wanted))
 
     def arrived(self, count: int, fds: Sequence[int | None] = ()) -> None:
         """`count` bytes were read to `room`, and these file descriptors came with them; None for one that
@@ -123,46 +85,38 @@ class Connection:
         inbox = self._inbox
         buffer, at = inbox.data, inbox.begin
         have = inbox.end - at
-        if have < HEADER_BYTES:
-            self._settle()
+        if have < HEADER_BYTES or self._broken is not None:
+            self._nothing()
             return None
-        if self._broken is not None:
-            raise self._broken
         kind, flags, magic, length = HEADER.unpack_from(buffer, at)
-        form = self._heard.get(kind)
-        if form is None or flags or magic != MAGIC:
+        rule = self._heard.get(kind)
+        if rule is None or flags or magic != MAGIC:
             raise self._break(self._misfit(kind, flags, magic))
+        form = rule.form
         most = form.most
         if length < form.least or length > (self.limits[form.limit] if most is None else most):
             raise self._break(f"a {form.type.__name__} frame of {length} bytes")
         if have < HEADER_BYTES + length:
-            self._settle()
+            self._nothing()
             return None
         at += HEADER_BYTES
         inbox.begin = at + length
         try:
             message = form.decode(buffer, at, length)
-            return self._hear(form.type, message)
+            return self._hear(rule, message)
         except RemoteProtocolError as error:
             raise self._break(error.message) from None
 
     def send(self, message: Message) -> bytes:
         """The bytes of a message of ours. LocalProtocolError when it may not be said now."""
         kind = type(message)
-        after = TRANSITIONS[self.state].get(kind)
-        if after is None or (kind in FROM_CLIENT) is not (self.role is Role.CLIENT):
+        rule = self._said.get(kind)
+        if rule is None:
             raise LocalProtocolError(
                 f"{kind.__name__} may not be sent by the {self.role.value} in state {self.state.value}"
             )
         data = encode(message)
-        if kind in ANSWERS:
-            self._ask(kind, message.request, LocalProtocolError)  # type: ignore[attr-defined]
-        elif kind in _ANSWER_KINDS:
-            self._answer(kind, message.request, LocalProtocolError)  # type: ignore[attr-defined]
-        elif kind is m.Event:
-            self._announce(message.request, LocalProtocolError)  # type: ignore[attr-defined]
-        if after is not self.state:
-            self._enter(after)
+        self._follow(rule, kind, message, LocalProtocolError)
         return data
 
     def parked_fds(self) -> list[int]:
@@ -171,20 +125,22 @@ class Connection:
         self._fds.clear()
         return fds
 
-    def _hear(self, kind: type[Message], message: Message) -> Message:
-        """The rules of a conversation, for a message of the peer."""
-        if kind in ANSWERS:
-            self._ask(kind, message.request, RemoteProtocolError)  # type: ignore[attr-defined]
-            if kind is m.Attach:
-                message = self._claim(message)
-        elif kind in _ANSWER_KINDS:
-            self._answer(kind, message.request, RemoteProtocolError)  # type: ignore[attr-defined]
+    def _hear(self, rule: Rule, message: Message) -> Message:
+        """The rules of the conversation, for a message of the peer."""
+        kind = rule.form.type
+        self._follow(rule, kind, message, RemoteProtocolError)
+        return message if kind is not m.Attach else self._claim(message)
+
+    def _follow(self, rule: Rule, kind: type[Message], message: Any, error: _Error) -> None:
+        """What a message does to the conversation; `error` when it may not."""
+        if rule.asks:
+            self._ask(kind, message.request, error)
+        elif rule.answers:
+            self._answer(kind, message.request, error)
         elif kind is m.Event:
-            self._announce(message.request, RemoteProtocolError)  # type: ignore[attr-defined]
-        after = TRANSITIONS[self.state][kind]
-        if after is not self.state:
-            self._enter(after)
-        return message
+            self._announce(message.request, error)
+        if rule.moves:
+            self._enter(rule.after)
 
     def _ask(self, kind: type[Message], request: int, error: _Error) -> None:
         if request <= 0 or request in self.outstanding:
@@ -211,12 +167,13 @@ class Connection:
 
     def _enter(self, state: State) -> None:
         self.state = state
-        self._heard = _HEARD[self.role, state]
+        self._said = SAID[self.role][state]
+        self._heard = HEARD[self.role][state]
         if state is State.CLOSED:
             self._inbox.clear()
 
-    def _settle(self) -> None:
-        """All whole frames are taken: looks for a flood of file descriptors."""
+    def _nothing(self) -> None:
+        """There is no whole frame: because the peer broke the protocol, or more bytes are to come."""
         if self._broken is not None:
             raise self._broken
         if len(self._fds) > PARKED_FDS:

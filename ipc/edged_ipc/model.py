@@ -133,16 +133,21 @@ class Model(OpenedModel):
 
     def _take(self) -> PoolSlot:
         """A free slot; makes more when there is none."""
-        free = self.pool.free
-        with suppress(IndexError):
-            return free.pop()
+        slot = self._pop()
+        if slot is not None:
+            return slot
         with self._lock:
             self._sweep()
-            while True:
-                with suppress(IndexError):
-                    return free.pop()
+            while (slot := self._pop()) is None:
                 channel = self._connect()
                 self._add(channel, self.more(channel.welcome.limits))
+            return slot
+
+    def _pop(self) -> PoolSlot | None:
+        try:
+            return self.pool.free.pop()
+        except IndexError:
+            return None
 
     def _sweep(self) -> None:
         """Takes back slots of dropped requests that have been answered meanwhile."""

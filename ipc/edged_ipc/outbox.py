@@ -13,7 +13,7 @@ from threading import Lock
 
 from edged_ipc.poll import IN, OUT, Poll
 
-_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class Outbox:

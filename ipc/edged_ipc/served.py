@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from edged_ipc import messages as m
 from edged_ipc.codes import Code
-from edged_ipc.connection import Connection, Role, State
+from edged_ipc.connection import Connection
 from edged_ipc.errors import (
     BusyError,
     LocalProtocolError,
@@ -30,6 +30,7 @@ from edged_ipc.messages import Limits, Message
 from edged_ipc.outbox import Outbox
 from edged_ipc.poll import IN, OUT
 from edged_ipc.quota import Account
+from edged_ipc.rules import Role, State
 from edged_ipc.service import Peer
 from edged_ipc.sessions import Sessions
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 _READ = 1 << 12
 """Bytes read at once: about a hundred requests, so that nobody's burst keeps the others waiting long."""
-_FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+_LOST = int(socket.MSG_CTRUNC)
 _FD_ROOM = socket.CMSG_LEN(array.array("i").itemsize)
 """Room for one file descriptor; the kernel closes what more comes and says so (MSG_CTRUNC)."""
 MOST_TASKS = 16
@@ -87,7 +89,7 @@ class Served:
             return
         except OSError as error:
             return self.drop(f"reading failed: {error.strerror}")
-        fds = received(ancillary, flags) if ancillary or flags & socket.MSG_CTRUNC else ()
+        fds = received(ancillary, flags) if ancillary or flags & _LOST else ()
         if not count:
             return self.drop("closed by the client")
         connection.arrived(count, fds)
@@ -201,7 +203,7 @@ def received(ancillary: list[tuple[int, int, bytes]], flags: int) -> tuple[int |
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    if len(fds) <= 1 and not flags & socket.MSG_CTRUNC:
+    if len(fds) <= 1 and not flags & _LOST:
         return tuple(fds)
     for fd in fds:
         os.close(fd)

@@ -16,14 +16,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from weakref import ref
 
 from edged_ipc import messages as m
 from edged_ipc.codes import Code
-from edged_ipc.connection import State
 from edged_ipc.errors import QuotaExceededError
 from edged_ipc.listening import peer_of
 from edged_ipc.poll import IN, Poll
 from edged_ipc.quota import Ledger
+from edged_ipc.rules import State
 from edged_ipc.served import Served
 from edged_ipc.service import Peer, Service
 from edged_ipc.wire import encode
@@ -157,7 +158,7 @@ class Server:
         served = Served(self, sock, peer, self.ledger.account(peer.uid))
         self.served.add(served)
         self.poll.add(sock.fileno(), IN, served.ready)
-        self.poll.later(self._hello_seconds, partial(self._greeted, served))
+        self.poll.later(self._hello_seconds, partial(self._greeted, ref(served)))  # who has gone by then is not kept
 
     def _count(self, peer: Peer) -> None:
         most, most_of_user = self._most
@@ -178,8 +179,9 @@ class Server:
             self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self.report("a connection could not be accepted", error)
 
-    def _greeted(self, served: Served) -> None:
-        if not served.gone and served.connection.state is not State.OPEN:
+    def _greeted(self, waiting: ref[Served]) -> None:
+        served = waiting()
+        if served is not None and not served.gone and served.connection.state is not State.OPEN:
             served.goodbye(Code.BAD_FRAME, f"no Hello within {self._hello_seconds:g} s")
 
     def dropped(self, served: Served, why: str) -> None:

@@ -167,7 +167,7 @@ class Sessions:
             or table.closing
             or slot >= len(table.requests)
             or table.requests[slot]
-            or priority > 31
+            or 31 < priority != m.ANY_PRIORITY
         ):
             error = self._refusal(x, table)
             if error is not None:

@@ -48,9 +48,12 @@ class Form:
     def in_order(self, inputs: Any) -> Sequence[Any]:
         """One array, a list or tuple of them, or a mapping by tensor name -> as many as the model has, in its
         order. BadInputError says what is missing or too much."""
-        if isinstance(inputs, Mapping):
+        if isinstance(inputs, (list, tuple)):
+            given = inputs
+        elif isinstance(inputs, Mapping):
             return self._by_name(inputs)
-        given = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
+        else:
+            given = (inputs,)
         if len(given) != len(self.inputs):
             raise BadInputError(
                 f"{len(given)} inputs were given, the model has {len(self.inputs)}",
@@ -68,6 +71,8 @@ class Form:
 
     def fill(self, views: Sequence[Array], inputs: Any) -> None:
         """Copies inputs into a slot. BadInputError names the tensor, the expected and the given."""
+        if type(inputs) is np.ndarray:
+            inputs = (inputs,)  # by far the most frequent, and quickest this way
         for index, value in enumerate(self.in_order(inputs)):
             dtype, shape = self.kinds[index]
             if not isinstance(value, np.ndarray):

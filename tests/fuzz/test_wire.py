@@ -12,8 +12,9 @@ import pytest
 
 from edged_ipc import messages as m
 from edged_ipc import wire
-from edged_ipc.connection import Connection, Role, State, speaker
+from edged_ipc.connection import Connection
 from edged_ipc.errors import RemoteProtocolError
+from edged_ipc.rules import Role, State, speaker
 
 LIMIT = 4096
 ORDINARY, FULL = 30_000, 1_000_000

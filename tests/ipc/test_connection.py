@@ -8,8 +8,9 @@ import pytest
 
 from edged_ipc import messages as m
 from edged_ipc import wire
-from edged_ipc.connection import TRANSITIONS, Connection, Role, State, speaker
+from edged_ipc.connection import Connection
 from edged_ipc.errors import LocalProtocolError, RemoteProtocolError
+from edged_ipc.rules import TRANSITIONS, Role, State, speaker
 
 HELLO, WELCOME = m.Hello(1, 1, "t"), m.Welcome(1, "s", "b", m.Limits())
 CONVERSATION: list[m.Message] = [

@@ -8,7 +8,8 @@ from typing import Any
 
 from edged_ipc import messages as m
 from edged_ipc import shm
-from edged_ipc.connection import Connection, Role
+from edged_ipc.connection import Connection
+from edged_ipc.rules import Role
 
 
 class RawClient:
