@@ -1,5 +1,5 @@
-/* Quantised pairs, portable C: TFLite's integer arithmetic with double rounding (kernels/internal/reference/integer_ops/add.h, mul.h,
- * prelu, comparisons.h). */
+/* Quantised pairs, portable C: TFLite's integer arithmetic with double rounding
+ * (kernels/internal/reference/integer_ops/add.h, mul.h, prelu, comparisons.h). */
 #include "../fixedpoint.h"
 #include "rows.h"
 

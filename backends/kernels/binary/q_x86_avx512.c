@@ -1,7 +1,8 @@
 /* Quantised 8-bit pairs, AVX-512: sixteen lanes of int32, TFLite's double rounding.
  *
- * Multipliers and shifts are the same for all elements, so the doubling high multiply takes the doubled operand's upper half: the rounding
- * constant of the product is one addition, both halves are merged by one shuffle. Sums of two scaled operands stay within 30 bits.
+ * Multipliers and shifts are the same for all elements, so the doubling high multiply takes the doubled operand's upper
+ * half: the rounding constant of the product is one addition, both halves are merged by one shuffle. Sums of two scaled
+ * operands stay within 30 bits.
  */
 #include "../simd_avx512.h"
 #include "rows.h"

@@ -1,18 +1,20 @@
-/* Where the interleaved depthwise algorithm keeps things: shared by its ISA files and stated for whoever packs its weights.
+/* Where the interleaved depthwise algorithm keeps things: shared by its ISA files and stated for whoever packs its
+ * weights.
  *
- * Four pixels become one row of 4-byte groups, one group a (column, channel), bytes as uint8 (value xor 0x80): one 4-way dot product then
- * covers four taps. Two ways:
- *  - columns (quads = 0): byte i is input row 4 g + i of a pass (rows dilation_h apart). Output rows of one pass share a group, their weights shifted by
- *    stride_h. Columns are split by column mod stride_w (a phase), so that neighbouring outputs always read neighbouring
- *    groups.
- *  - quads (stride 2 both ways, no dilation): byte i is pixel (2 g + i / 2, 2 x + i mod 2) of the padded input. Rows of groups are kept from one
- *    output row to the next.
+ * Four pixels become one row of 4-byte groups, one group a (column, channel), bytes as uint8 (value xor 0x80): one
+ * 4-way dot product then covers four taps. Two ways:
+ *  - columns (quads = 0): byte i is input row 4 g + i of a pass (rows dilation_h apart). Output rows of one pass
+ *    share a group, their weights shifted by stride_h. Columns are split by column mod stride_w (a phase), so that
+ *    neighbouring outputs always read neighbouring groups.
+ *  - quads (stride 2 both ways, no dilation): byte i is pixel (2 g + i / 2, 2 x + i mod 2) of the padded input. Rows
+ *    of groups are kept from one output row to the next.
  *
- * Weights: [vectors][rows][groups][taps_w][planes] of NR channels x 4 bytes: for output row r of the pass, group g, group column k, byte
- * i the weight of (4 g + i - r * stride_h, k), or with quads of (2 g + i / 2, 2 k + i mod 2); 0 outside the kernel. `planes` is 2 where
- * weight - weight_zero does not fit int8: the two planes add up to it. `vectors` is the least number after which channels
- * repeat: lanes run over (column, channel) flat, lane l of vector v being channel (v * NR + l) mod channels.
- * Bias (the zero points folded in: bias - (input_zero + 128) * sum of weights), multiplier and shift are [vectors][NR] alike.
+ * Weights: [vectors][rows][groups][taps_w][planes] of NR channels x 4 bytes: for output row r of the pass, group g,
+ * group column k, byte i the weight of (4 g + i - r * stride_h, k), or with quads of (2 g + i / 2, 2 k + i mod 2); 0
+ * outside the kernel. `planes` is 2 where weight - weight_zero does not fit int8: the two planes add up to it.
+ * `vectors` is the least number after which channels repeat: lanes run over (column, channel) flat, lane l of vector v
+ * being channel (v * NR + l) mod channels. Bias (the zero points folded in: bias - (input_zero + 128) * sum of
+ * weights), multiplier and shift are [vectors][NR] alike.
  */
 #ifndef EDGED_DEPTHWISE_GEOMETRY_H
 #define EDGED_DEPTHWISE_GEOMETRY_H

@@ -8,8 +8,8 @@
 
 #define EDGED_DW_BLOCK 64
 
-/* IN, WEIGHT: terms of one tap in `v` (input) and `w`; START: the accumulator's first value for output channel c; FINISH: the result from `a`
- * and c. */
+/* IN, WEIGHT: terms of one tap in `v` (input) and `w`; START: the accumulator's first value for output channel c;
+ * FINISH: the result from `a` and c. */
 #define EDGED_DW_LOOPS(function, P, T, W, A, START, IN, WEIGHT, FINISH)                                                         \
     static inline void function##_block(T *restrict out, const T *in, int32_t first, int32_t n, const edged_taps *taps,          \
                                         const P *p, void *const *operands) {                                                     \

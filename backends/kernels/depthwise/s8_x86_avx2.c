@@ -1,9 +1,10 @@
 /* Depthwise int8, AVX2: taps two by two as int16 pairs (vpmaddwd), 16 channels of one output at a time.
  *
- * Weights [vectors][(taps + 1) / 2][2][16] int16: for a pair of taps, channels 0-3 and 8-11 of the vector, then 4-7 and 12-15, each (first tap,
- * second tap): the order that unpacking gives. Bias (input_zero * sum of weights taken off), multiplier and shift are [vectors][16] in the
- * order 0-3, 8-11, 4-7, 12-15. The last vector begins at channels - 16 where it would stand over. Taps outside the input read zero
- * points. With a multiplier, weights are the plain ones, and computed as such. Scratch: in_w * channels + 64 bytes. What the requantisation needs is stated in s8_x86_vnni.c.
+ * Weights [vectors][(taps + 1) / 2][2][16] int16: for a pair of taps, channels 0-3 and 8-11 of the vector, then 4-7 and
+ * 12-15, each (first tap, second tap): the order that unpacking gives. Bias (input_zero * sum of weights taken off),
+ * multiplier and shift are [vectors][16] in the order 0-3, 8-11, 4-7, 12-15. The last vector begins at channels - 16
+ * where it would stand over. Taps outside the input read zero points. With a multiplier, weights are the plain ones,
+ * and computed as such. Scratch: in_w * channels + 64 bytes. What the requantisation needs is stated in s8_x86_vnni.c.
  */
 #include "../abi.h"
 #include "../params.h"

@@ -1,11 +1,12 @@
-/* Depthwise int8 by VNNI on interleaved rows (geometry.h). Scratch: 4 * groups * edged_dw_row_groups() + EDGED_DW_SLACK bytes, then in_w * channels
- * (1, or with a multiplier 1 + 4 * groups times), each part rounded up to 64.
+/* Depthwise int8 by VNNI on interleaved rows (geometry.h). Scratch: 4 * groups * edged_dw_row_groups() + EDGED_DW_SLACK
+ * bytes, then in_w * channels (1, or with a multiplier 1 + 4 * groups times), each part rounded up to 64.
  *
- * Requantisation is TFLite's double rounding in nine instructions for 16 lanes. The high half of acc * 2 multiplier is the doubling high
- * multiply. The addend of the rounding shift and the output's zero point (shifted up by the same amount) ride in the upper half
- * of its rounding constant. The product is unsigned, so a negative acc leaves 2 multiplier too much in the high half; that and the one by which ties of the
- * second rounding go away from zero are taken off together (`negative`).
- * The lowering guarantees that nothing here overflows (edged_backends/lower/depthwise.py, `fits`).
+ * Requantisation is TFLite's double rounding in nine instructions for 16 lanes. The high half of acc * 2 multiplier is
+ * the doubling high multiply. The addend of the rounding shift and the output's zero point (shifted up by the same
+ * amount) ride in the upper half of its rounding constant. The product is unsigned, so a negative acc leaves 2
+ * multiplier too much in the high half; that and the one by which ties of the second rounding go away from zero are
+ * taken off together (`negative`). The lowering guarantees that nothing here overflows
+ * (edged_backends/lower/depthwise.py, `fits`).
  */
 #include "../abi.h"
 #include "geometry.h"
@@ -93,8 +94,9 @@ static span span_of(const edged_depthwise_s8_params *p, int32_t f) {
     return s;
 }
 
-/* A row of groups of channels [first, first + block) in columns: every column that an output reads, padding where it lies outside the input.
- * Rising addresses within a phase, so that what a step writes too far is written again, or falls into the gap. */
+/* A row of groups of channels [first, first + block) in columns: every column that an output reads, padding where it
+ * lies outside the input. Rising addresses within a phase, so that what a step writes too far is written again, or
+ * falls into the gap. */
 static void interleave_columns(const edged_depthwise_s8_params *p, const edged_dw_plan *plan, uint8_t *dst, const int8_t *const row[4],
                                int32_t first, int32_t block) {
     for (int32_t f = 0; f < p->stride_w; f++) {
@@ -114,8 +116,8 @@ static void interleave_columns(const edged_depthwise_s8_params *p, const edged_d
     }
 }
 
-/* Columns of 4, 8, 16 or 32 channels two by two, parted while they are loaded: 64 groups from 128 bytes of each row. Returns how many group
- * columns that made. */
+/* Columns of 4, 8, 16 or 32 channels two by two, parted while they are loaded: 64 groups from 128 bytes of each row.
+ * Returns how many group columns that made. */
 static int32_t interleave_pairs(uint8_t *dst, const int8_t *top, const int8_t *bottom, int32_t channels, int32_t n) {
     int32_t order[2][16];
     const int32_t words = channels / 4, step = 64 / channels;

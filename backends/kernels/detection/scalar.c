@@ -1,5 +1,6 @@
-/* TFLite_Detection_PostProcess, portable C (tensorflow/lite/kernels/detection_postprocess.cc). Equal scores keep the order of their boxes.
- * Scores are read again and again from memory that may be changing: every index comes from scratch, and a count is bounded before it is used. */
+/* TFLite_Detection_PostProcess, portable C (tensorflow/lite/kernels/detection_postprocess.cc). Equal scores keep the
+ * order of their boxes. Scores are read again and again from memory that may be changing: every index comes from
+ * scratch, and a count is bounded before it is used. */
 #include "../abi.h"
 #include "../params.h"
 
