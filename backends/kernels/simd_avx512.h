@@ -43,10 +43,11 @@ static inline __m512i edged_requantise_x16(__m512i x, __m512i multiplier, __m512
     return edged_rounding_shift_x16(edged_doubling_high_mul_x16(_mm512_sllv_epi32(x, left), multiplier), right);
 }
 
-/* A fast form of the same in floats, for sums that a positive shift does not wrap. With n = max(-shift, 0), both roundings of TFLite together are one rounding to nearest
- * of x * m * 2^-(31+n) + sign(x) * 2^-(n+1) (without the second term for n = 0): the first rounding only moves the threshold of the second one,
- * by half a step, away from zero. Floats get that sum to within 3 * 2^-24 of itself; where it lies so near to a threshold that this could matter,
- * `doubt` gets near 0.5 and the caller must take edged_requantise_x16. Results beyond +-256 only matter as too large. */
+/* A fast form of the same in floats, for sums that a positive shift does not wrap. With n = max(-shift, 0), both roundings of
+ * TFLite together are one rounding to nearest of x * m * 2^-(31+n) + sign(x) * 2^-(n+1) (without the second term for n = 0): the
+ * first rounding only moves the threshold of the second one, by half a step, away from zero. Floats get that sum to within 3 *
+ * 2^-24 of itself; where it lies so near to a threshold that this could matter, `doubt` gets near 0.5 and the caller must take
+ * edged_requantise_x16. Results beyond +-256 only matter as too large. */
 #define EDGED_DOUBT 0.49995f
 
 typedef struct edged_scale_x16 {
@@ -62,9 +63,10 @@ static inline edged_scale_x16 edged_scale_x16_of(__m512i multiplier, __m512i shi
     return s;
 }
 
-/* `held` (a constant): results are held within +-1024, for scales so large that most sums saturate: beyond, floats are so coarse that
- * many would seem to be in doubt. */
-static inline __attribute__((always_inline)) __m512i edged_scale_x16_do(edged_scale_x16 s, __m512i x, __m512 *doubt, const int held) {
+/* `held` (a constant): results are held within +-1024, for scales so large that most sums saturate: beyond, floats are so coarse
+ * that many would seem to be in doubt. */
+static inline __attribute__((always_inline)) __m512i edged_scale_x16_do(edged_scale_x16 s, __m512i x, __m512 *doubt,
+                                                                        const int held) {
     const __m512 real = _mm512_cvtepi32_ps(x);
     const __m512i sign = _mm512_set1_epi32(INT32_MIN);
     const __m512i nudge = _mm512_ternarylogic_epi32(_mm512_castps_si512(real), sign, _mm512_castps_si512(s.nudge), 0xEA);

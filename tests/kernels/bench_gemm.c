@@ -1,7 +1,7 @@
 /* Micro benchmark of the gemm family: GMAC/s per layer shape and row, and the share of this core's measured peak.
  *
- * bench_gemm [OP [SUBSTRING]] [--rows all]: best usable row of each op, or all of them; shapes whose name contains SUBSTRING. Pin it
- * (taskset -c 1); times are the least of many. EDGED_ARCH_MASK limits the instruction sets.
+ * bench_gemm [OP [SUBSTRING]] [--rows all]: best usable row of each op, or all of them; shapes whose name contains SUBSTRING. Pin
+ * it (taskset -c 1); times are the least of many. EDGED_ARCH_MASK limits the instruction sets.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -77,7 +77,9 @@ typedef struct work {
     uint32_t units;
 } work;
 
-static int32_t out_of(int32_t in, int32_t kernel, int32_t stride, int32_t same) { return same ? (in + stride - 1) / stride : (in - kernel) / stride + 1; }
+static int32_t out_of(int32_t in, int32_t kernel, int32_t stride, int32_t same) {
+    return same ? (in + stride - 1) / stride : (in - kernel) / stride + 1;
+}
 
 static int32_t pad_of(int32_t in, int32_t out, int32_t kernel, int32_t stride) {
     const int32_t total = (out - 1) * stride + kernel - in;
@@ -113,7 +115,8 @@ static work plan(const layer *l) {
 }
 
 static void report(const layer *l, const edged_kernel_row *row, double seconds, double macs, double peak) {
-    printf("%-20s %-26s %9.2f us %7.1f GMAC/s %5.1f %%\n", l->name, row->name, seconds * 1e6, macs / seconds * 1e-9, 100 * macs / seconds / peak);
+    printf("%-20s %-26s %9.2f us %7.1f GMAC/s %5.1f %%\n", l->name, row->name, seconds * 1e6, macs / seconds * 1e-9,
+           100 * macs / seconds / peak);
 }
 
 static void bench_s8(const layer *l, const edged_kernel_row *row, double peak) {
@@ -121,7 +124,8 @@ static void bench_s8(const layer *l, const edged_kernel_row *row, double peak) {
     layer as = *l;
     if (fc) as.kernel_h = as.kernel_w = as.stride = as.same = 1;
     const work w = plan(&as);
-    const edged_fc_s8_params f = {.rows = 1, .depth = l->in_c, .out_c = l->out_c, .columns = l->out_c, .act_min = -128, .act_max = 127};
+    const edged_fc_s8_params f = {
+        .rows = 1, .depth = l->in_c, .out_c = l->out_c, .columns = l->out_c, .act_min = -128, .act_max = 127};
     const gemm_shape s = {l->out_c, w.conv.segments, w.depth / w.conv.segments, 0};
     const size_t padded = (size_t)gemm_padded_channels(&s, row), packed = (size_t)gemm_packed_elements(&s, row);
     int8_t *plain = fresh((size_t)(l->out_c * w.depth));

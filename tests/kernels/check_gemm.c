@@ -58,7 +58,8 @@ static void fill_weights(check_ctx *ctx, s8_weights *w, int8_t *plain, int32_t *
     check_fill_range(ctx, plain, (size_t)(w->shape.channels * depth), asymmetric ? -128 : -127, 127);
     for (int32_t n = 0; n < w->shape.channels; n++) {
         bias[n] = extreme ? (int32_t)check_random(ctx) : check_range(ctx, -20000, 20000);
-        multiplier[n] = extreme && check_range(ctx, 0, 3) == 0 ? (check_random(ctx) & 1 ? 0 : 1 << 30) : check_range(ctx, 1 << 30, INT32_MAX);
+        multiplier[n] =
+            extreme && check_range(ctx, 0, 3) == 0 ? (check_random(ctx) & 1 ? 0 : 1 << 30) : check_range(ctx, 1 << 30, INT32_MAX);
         shift[n] = extreme ? check_range(ctx, -31, 12) : check_range(ctx, -14, -4);
     }
     w->plain = plain;
@@ -181,7 +182,8 @@ static int check_conv_f32(check_ctx *ctx) {
 
 static int check_fc_s8(check_ctx *ctx) {
     check_case c = {.op = "fc_s8", .pack = pack_s8};
-    edged_fc_s8_params p = {.rows = check_range(ctx, 1, 5), .depth = dims(ctx, check_range(ctx, 0, 1) ? 70 : 700), .out_c = dims(ctx, 200)};
+    edged_fc_s8_params p = {
+        .rows = check_range(ctx, 1, 5), .depth = dims(ctx, check_range(ctx, 0, 1) ? 70 : 700), .out_c = dims(ctx, 200)};
     p.rows = check_range(ctx, 0, 1) ? 1 : p.rows;
     p.columns = check_range(ctx, 0, 1) ? 64 : p.out_c;
     p.input_zero = check_range(ctx, -128, 127);
@@ -208,7 +210,8 @@ static int check_fc_s8(check_ctx *ctx) {
 
 static int check_fc_f32(check_ctx *ctx) {
     check_case c = {.op = "fc_f32", .pack = pack_f32, .tolerance = 2e-5f};
-    edged_fc_f32_params p = {.rows = check_range(ctx, 1, 5), .depth = dims(ctx, check_range(ctx, 0, 1) ? 70 : 700), .out_c = dims(ctx, 200)};
+    edged_fc_f32_params p = {
+        .rows = check_range(ctx, 1, 5), .depth = dims(ctx, check_range(ctx, 0, 1) ? 70 : 700), .out_c = dims(ctx, 200)};
     p.columns = check_range(ctx, 0, 1) ? 64 : p.out_c;
     p.act_min = check_range(ctx, 0, 1) ? -3.4e38f : 0.0f;
     p.act_max = check_range(ctx, 0, 1) ? 3.4e38f : 1.5f;
@@ -216,7 +219,8 @@ static int check_fc_f32(check_ctx *ctx) {
     c.units = (uint32_t)((p.out_c + p.columns - 1) / p.columns);
     snprintf(c.text, sizeof c.text, "rows %d depth %d channels %d columns %d", p.rows, p.depth, p.out_c, p.columns);
     check_operand_add(&c, 0, CHECK_FLOAT, (size_t)(p.rows * p.out_c) * 4, 4);
-    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, (size_t)(p.rows * p.depth) * 4, 4), (size_t)(p.rows * p.depth), -1, 1);
+    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, (size_t)(p.rows * p.depth) * 4, 4), (size_t)(p.rows * p.depth),
+                      -1, 1);
     f32_weights w = {.shape = {p.out_c, 1, p.depth, 0}};
     float *plain = malloc((size_t)(p.depth * p.out_c) * 4), *bias = malloc((size_t)p.out_c * 4);
     check_fill_floats(ctx, plain, (size_t)(p.depth * p.out_c), -0.5f, 0.5f);

@@ -17,25 +17,34 @@ static void pack_winograd(check_ctx *ctx, check_case *c, const edged_kernel_row 
     const gemm_shape s = {w->channels, 1, w->depth, 0};
     const int64_t each = gemm_packed_elements(&s, row);
     float *packed = check_alloc(c, 2, (size_t)(each * w->positions) * 4);
-    for (int32_t i = 0; i < w->positions; i++) gemm_pack_f32(&s, row, w->plain + (int64_t)i * w->channels * w->depth, packed + i * each);
+    for (int32_t i = 0; i < w->positions; i++)
+        gemm_pack_f32(&s, row, w->plain + (int64_t)i * w->channels * w->depth, packed + i * each);
     memcpy(check_alloc(c, 3, (size_t)padded_to(w->channels, row->nr) * 4), w->bias, (size_t)w->channels * 4);
 }
 
 static int check_winograd(check_ctx *ctx) {
     check_case c = {.op = "winograd_f32", .pack = pack_winograd, .tolerance = 1e-4f, .scale = 10.0f};
-    edged_winograd_f32_params p = {.in_c = check_range(ctx, 1, 40), .out_c = check_range(ctx, 1, 70), .pad_top = check_range(ctx, 0, 1),
-                                   .pad_left = check_range(ctx, 0, 1), .tile = check_range(ctx, 0, 1) ? 2 : 4, .act_min = -3e38f, .act_max = 3e38f};
+    edged_winograd_f32_params p = {.in_c = check_range(ctx, 1, 40),
+                                   .out_c = check_range(ctx, 1, 70),
+                                   .pad_top = check_range(ctx, 0, 1),
+                                   .pad_left = check_range(ctx, 0, 1),
+                                   .tile = check_range(ctx, 0, 1) ? 2 : 4,
+                                   .act_min = -3e38f,
+                                   .act_max = 3e38f};
     p.out_h = check_range(ctx, 1, 11);
     p.out_w = check_range(ctx, 1, 11);
     p.in_h = p.out_h + 2 - p.pad_top > 1 ? p.out_h + 2 - p.pad_top - check_range(ctx, 0, 1) : 1;
     p.in_w = p.out_w + 2 - p.pad_left > 1 ? p.out_w + 2 - p.pad_left - check_range(ctx, 0, 1) : 1;
-    const int32_t down = (p.out_h + p.tile - 1) / p.tile, across = (p.out_w + p.tile - 1) / p.tile, positions = (p.tile + 2) * (p.tile + 2);
+    const int32_t down = (p.out_h + p.tile - 1) / p.tile, across = (p.out_w + p.tile - 1) / p.tile,
+                  positions = (p.tile + 2) * (p.tile + 2);
     p.band = check_range(ctx, 1, down);
     const size_t inputs = (size_t)(2 * p.in_h * p.in_w * p.in_c), outputs = (size_t)(2 * p.out_h * p.out_w * p.out_c);
     c.params = &p;
     c.units = (uint32_t)(2 * ((down + p.band - 1) / p.band));
-    c.scratch = 4 * (size_t)(padded_to(positions * p.band * across * p.in_c, 16) + positions * p.band * across * padded_to(p.out_c, 16));
-    snprintf(c.text, sizeof c.text, "winograd %d: %dx%dx%d to %dx%dx%d band %d", p.tile, p.in_h, p.in_w, p.in_c, p.out_h, p.out_w, p.out_c, p.band);
+    c.scratch =
+        4 * (size_t)(padded_to(positions * p.band * across * p.in_c, 16) + positions * p.band * across * padded_to(p.out_c, 16));
+    snprintf(c.text, sizeof c.text, "winograd %d: %dx%dx%d to %dx%dx%d band %d", p.tile, p.in_h, p.in_w, p.in_c, p.out_h, p.out_w,
+             p.out_c, p.band);
     check_operand_add(&c, 0, CHECK_FLOAT, outputs * 4, 4);
     check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, inputs * 4, 4), inputs, -1, 1);
     if (check_range(ctx, 0, 1)) check_fill_floats(ctx, check_operand_add(&c, 4, CHECK_INPUT, outputs * 4, 4), outputs, -1, 1);
@@ -67,7 +76,12 @@ static int check_quantise(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
-typedef struct hybrid_weights { gemm_shape shape; const int8_t *plain; const float *scale, *bias; const edged_conv_s8_params *conv; } hybrid_weights;
+typedef struct hybrid_weights {
+    gemm_shape shape;
+    const int8_t *plain;
+    const float *scale, *bias;
+    const edged_conv_s8_params *conv;
+} hybrid_weights;
 
 static void pack_hybrid(check_ctx *ctx, check_case *c, const edged_kernel_row *row) {
     (void)ctx;
@@ -84,9 +98,16 @@ static void pack_hybrid(check_ctx *ctx, check_case *c, const edged_kernel_row *r
 
 static int check_hybrid(check_ctx *ctx) {
     check_case c = {.op = "conv_hybrid", .pack = pack_hybrid, .tolerance = 1e-5f};
-    edged_conv_s8_params p = {.in_h = check_range(ctx, 1, 6), .in_w = check_range(ctx, 1, 6), .in_c = check_range(ctx, 1, 40),
-                              .out_c = check_range(ctx, 1, 70), .kernel_h = check_range(ctx, 1, 3), .kernel_w = check_range(ctx, 1, 3),
-                              .stride_h = check_range(ctx, 1, 2), .stride_w = 1, .dilation_h = 1, .dilation_w = 1};
+    edged_conv_s8_params p = {.in_h = check_range(ctx, 1, 6),
+                              .in_w = check_range(ctx, 1, 6),
+                              .in_c = check_range(ctx, 1, 40),
+                              .out_c = check_range(ctx, 1, 70),
+                              .kernel_h = check_range(ctx, 1, 3),
+                              .kernel_w = check_range(ctx, 1, 3),
+                              .stride_h = check_range(ctx, 1, 2),
+                              .stride_w = 1,
+                              .dilation_h = 1,
+                              .dilation_w = 1};
     p.in_pitch = p.in_c;
     p.out_pitch = p.columns = p.out_c;
     p.pad_top = p.kernel_h / 2;
@@ -124,7 +145,8 @@ static int check_hybrid(check_ctx *ctx) {
 /* ---- what packs nothing ---- */
 
 static void add_scaling(check_ctx *ctx, check_case *c, int32_t channels) {
-    int32_t *multiplier = check_operand_add(c, 4, CHECK_INPUT, (size_t)channels * 4, 4), *shift = check_operand_add(c, 5, CHECK_INPUT, (size_t)channels * 4, 4);
+    int32_t *multiplier = check_operand_add(c, 4, CHECK_INPUT, (size_t)channels * 4, 4),
+            *shift = check_operand_add(c, 5, CHECK_INPUT, (size_t)channels * 4, 4);
     for (int32_t n = 0; n < channels; n++) {
         multiplier[n] = check_range(ctx, 1 << 30, INT32_MAX);
         shift[n] = check_range(ctx, -20, -6);
@@ -137,10 +159,20 @@ static void add_bytes(check_ctx *ctx, check_case *c, int index, size_t bytes, si
 
 static int check_s16(check_ctx *ctx) {
     check_case c = {.op = "conv_s16"};
-    edged_conv_s16_params p = {.in_h = check_range(ctx, 1, 5), .in_w = check_range(ctx, 1, 5), .in_c = check_range(ctx, 1, 300), .out_c = check_range(ctx, 1, 20),
-                               .kernel_h = check_range(ctx, 1, 3), .kernel_w = check_range(ctx, 1, 3), .stride_h = 1, .stride_w = check_range(ctx, 1, 2),
-                               .dilation_h = 1, .dilation_w = check_range(ctx, 1, 2), .segments = 1, .wide = check_range(ctx, 0, 1),
-                               .act_min = -32768, .act_max = 32767};
+    edged_conv_s16_params p = {.in_h = check_range(ctx, 1, 5),
+                               .in_w = check_range(ctx, 1, 5),
+                               .in_c = check_range(ctx, 1, 300),
+                               .out_c = check_range(ctx, 1, 20),
+                               .kernel_h = check_range(ctx, 1, 3),
+                               .kernel_w = check_range(ctx, 1, 3),
+                               .stride_h = 1,
+                               .stride_w = check_range(ctx, 1, 2),
+                               .dilation_h = 1,
+                               .dilation_w = check_range(ctx, 1, 2),
+                               .segments = 1,
+                               .wide = check_range(ctx, 0, 1),
+                               .act_min = -32768,
+                               .act_max = 32767};
     p.in_pitch = p.in_c;
     p.out_pitch = p.columns = p.out_c;
     p.pad_top = p.kernel_h / 2;
@@ -163,15 +195,28 @@ static int check_s16(check_ctx *ctx) {
 }
 
 static int check_transposed(check_ctx *ctx, const char *op, size_t element, size_t weight) {
-    const int32_t in_h = check_range(ctx, 1, 5), in_w = check_range(ctx, 1, 5), in_c = check_range(ctx, 1, 300), out_c = check_range(ctx, 1, 9);
-    const int32_t kernel_h = check_range(ctx, 1, 4), kernel_w = check_range(ctx, 1, 4), stride_h = check_range(ctx, 1, 3), stride_w = check_range(ctx, 1, 3);
-    const int32_t pad_top = check_range(ctx, 0, 1), pad_left = check_range(ctx, 0, 1), out_h = in_h * stride_h, out_w = in_w * stride_w;
-    const edged_transpose_conv_f32_params f = {in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, -3e38f, 1.0f};
-    const edged_transpose_conv_s8_params s = {in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, 3, -5, 7, -128, 127};
-    const edged_transpose_conv_s16_params t = {in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, 1, -32768, 32767};
-    check_case c = {.op = op, .params = element == 4 ? (const void *)&f : element == 1 ? (const void *)&s : &t, .units = (uint32_t)out_h, .tolerance = 1e-5f, .scale = 10.0f};
+    const int32_t in_h = check_range(ctx, 1, 5), in_w = check_range(ctx, 1, 5), in_c = check_range(ctx, 1, 300),
+                  out_c = check_range(ctx, 1, 9);
+    const int32_t kernel_h = check_range(ctx, 1, 4), kernel_w = check_range(ctx, 1, 4), stride_h = check_range(ctx, 1, 3),
+                  stride_w = check_range(ctx, 1, 3);
+    const int32_t pad_top = check_range(ctx, 0, 1), pad_left = check_range(ctx, 0, 1), out_h = in_h * stride_h,
+                  out_w = in_w * stride_w;
+    const edged_transpose_conv_f32_params f = {in_h,     in_w,     in_c,     out_h,   out_w,    out_c,  kernel_h,
+                                               kernel_w, stride_h, stride_w, pad_top, pad_left, -3e38f, 1.0f};
+    const edged_transpose_conv_s8_params s = {in_h,     in_w,    in_c,     out_h, out_w, out_c, kernel_h, kernel_w, stride_h,
+                                              stride_w, pad_top, pad_left, 3,     -5,    7,     -128,     127};
+    const edged_transpose_conv_s16_params t = {in_h,     in_w,     in_c,    out_h,    out_w, out_c,  kernel_h, kernel_w,
+                                               stride_h, stride_w, pad_top, pad_left, 1,     -32768, 32767};
+    check_case c = {.op = op,
+                    .params = element == 4   ? (const void *)&f
+                              : element == 1 ? (const void *)&s
+                                             : &t,
+                    .units = (uint32_t)out_h,
+                    .tolerance = 1e-5f,
+                    .scale = 10.0f};
     const size_t inputs = (size_t)(in_h * in_w * in_c), weights = (size_t)(out_c * kernel_h * kernel_w * in_c);
-    snprintf(c.text, sizeof c.text, "%s %dx%dx%d to %dx%dx%d, kernel %dx%d/%d,%d", op, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w);
+    snprintf(c.text, sizeof c.text, "%s %dx%dx%d to %dx%dx%d, kernel %dx%d/%d,%d", op, in_h, in_w, in_c, out_h, out_w, out_c,
+             kernel_h, kernel_w, stride_h, stride_w);
     check_operand_add(&c, 0, element == 4 ? CHECK_FLOAT : CHECK_EXACT, (size_t)(out_h * out_w * out_c) * element, element);
     if (element == 4) {
         check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, inputs * 4, 4), inputs, -1, 1);
@@ -186,9 +231,16 @@ static int check_transposed(check_ctx *ctx, const char *op, size_t element, size
 
 static int check_matmul(check_ctx *ctx, const char *op, size_t element) {
     check_case c = {.op = op, .tolerance = 1e-5f, .scale = 10.0f};
-    edged_matmul_params p = {.rows = check_range(ctx, 1, 9), .depth = check_range(ctx, 1, 40), .columns = check_range(ctx, 1, 150), .n0 = 1,
-                             .n1 = check_range(ctx, 1, 2), .n2 = check_range(ctx, 1, 3), .multiplier = 1500000000, .shift = -10,
-                             .act_min = element == 1 ? -128 : -32768, .act_max = element == 1 ? 127 : 32767};
+    edged_matmul_params p = {.rows = check_range(ctx, 1, 9),
+                             .depth = check_range(ctx, 1, 40),
+                             .columns = check_range(ctx, 1, 150),
+                             .n0 = 1,
+                             .n1 = check_range(ctx, 1, 2),
+                             .n2 = check_range(ctx, 1, 3),
+                             .multiplier = 1500000000,
+                             .shift = -10,
+                             .act_min = element == 1 ? -128 : -32768,
+                             .act_max = element == 1 ? 127 : 32767};
     if (element == 1) p.a_zero = 5, p.b_zero = -7, p.output_zero = 3;
     const int flip_a = check_range(ctx, 0, 1), flip_b = check_range(ctx, 0, 1);
     p.a_row = flip_a ? 1 : p.depth;
@@ -215,6 +267,7 @@ static int check_matmul(check_ctx *ctx, const char *op, size_t element) {
 
 int check_gemm_more(check_ctx *ctx) {
     int bad = check_winograd(ctx) | check_quantise(ctx) | check_hybrid(ctx) | check_s16(ctx);
-    bad |= check_transposed(ctx, "transpose_conv_f32", 4, 4) | check_transposed(ctx, "transpose_conv_s8", 1, 1) | check_transposed(ctx, "transpose_conv_s16", 2, 1);
+    bad |= check_transposed(ctx, "transpose_conv_f32", 4, 4) | check_transposed(ctx, "transpose_conv_s8", 1, 1) |
+           check_transposed(ctx, "transpose_conv_s16", 2, 1);
     return bad | check_matmul(ctx, "matmul_f32", 4) | check_matmul(ctx, "matmul_s8", 1) | check_matmul(ctx, "matmul_s16", 2);
 }

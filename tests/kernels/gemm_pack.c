@@ -47,7 +47,8 @@ void gemm_pack_f32(const gemm_shape *s, const edged_kernel_row *row, const float
     }
 }
 
-void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero, const int32_t *bias, int32_t *folded) {
+void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero,
+                    const int32_t *bias, int32_t *folded) {
     const int64_t depth = (int64_t)s->segments * s->length;
     const int32_t padded = gemm_padded_channels(s, row);
     memset(folded, 0, (size_t)padded * sizeof *folded);
@@ -72,7 +73,8 @@ static size_t width(const edged_kernel_row *row) { return row->kr == 2 ? 2 : 1; 
 
 size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p, const edged_kernel_row *row) {
     const size_t pixels = (size_t)(p->band * p->out_w);
-    return (size_t)(row->mr > 8 ? 3072 : 1536) + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) + line(width(row) * copied(p)) + 64;
+    return (size_t)(row->mr > 8 ? 3072 : 1536) + line(4 * (size_t)p->segments) + 2 * line(4 * pixels) +
+           line(width(row) * copied(p)) + 64;
 }
 
 size_t gemm_conv_f32_scratch(const edged_conv_f32_params *p) {

@@ -21,7 +21,8 @@ int32_t gemm_padded_channels(const gemm_shape *s, const edged_kernel_row *row);
 void gemm_pack_s8(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int8_t *packed);
 void gemm_pack_f32(const gemm_shape *s, const edged_kernel_row *row, const float *plain, float *packed);
 /* bias' = bias - (input_zero + activation bias) * sum(weight - weight_zero). */
-void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero, const int32_t *bias, int32_t *folded);
+void gemm_fold_bias(const gemm_shape *s, const edged_kernel_row *row, const int8_t *plain, int32_t input_zero,
+                    const int32_t *bias, int32_t *folded);
 
 /* Scratch of the rows that copy bands (MR > 1), as edged_backends/lower/conv_shape.py states it. */
 size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p, const edged_kernel_row *row);

@@ -14,17 +14,20 @@ typedef struct image {
     float *out;
 } image;
 
-static void finish_tile(const edged_conv_hybrid_params *p, const s8_unit *u, const image *im, int32_t channel, int32_t blocks, int32_t begin, int32_t rows) {
+static void finish_tile(const edged_conv_hybrid_params *p, const s8_unit *u, const image *im, int32_t channel, int32_t blocks,
+                        int32_t begin, int32_t rows) {
     const __m512 low = _mm512_set1_ps(p->act_min), high = _mm512_set1_ps(p->act_max);
     for (int32_t j = 0; j < blocks; j++) {
         const int32_t n = channel + j * S8_LANES;
         const __m512i offset = _mm512_mullo_epi32(_mm512_set1_epi32(im->zero + 128), _mm512_loadu_si512(im->weight_sums + n));
-        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(im->scale), _mm512_loadu_ps(im->scales + n)), bias = _mm512_loadu_ps(im->bias + n);
+        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(im->scale), _mm512_loadu_ps(im->scales + n)),
+                     bias = _mm512_loadu_ps(im->bias + n);
         const __mmask16 mask = edged_mask16(u->band.channel_end - n);
         for (int32_t r = 0; r < rows; r++) {
             const __m512i sum = _mm512_sub_epi32(_mm512_load_si512(u->sums + (j * S8_ROWS + r) * S8_LANES), offset);
             const __m512 v = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
-            _mm512_mask_storeu_ps(im->out + (ptrdiff_t)(begin + r) * p->out_pitch + n, mask, _mm512_min_ps(high, _mm512_max_ps(low, v)));
+            _mm512_mask_storeu_ps(im->out + (ptrdiff_t)(begin + r) * p->out_pitch + n, mask,
+                                  _mm512_min_ps(high, _mm512_max_ps(low, v)));
         }
     }
 }

@@ -31,7 +31,8 @@ static void multiply(const edged_conv_s8_params *p, s8_unit *u, const target *to
     finish_s8 f[S8_BLOCKS];
     for (int32_t j = 0; j < blocks; j++) {
         const int32_t n = channel + j * S8_LANES;
-        f[j] = (finish_s8){.output_zero = p->output_zero, .act_min = p->act_min, .act_max = p->act_max, .add = to->residual ? p : NULL};
+        f[j] = (finish_s8){
+            .output_zero = p->output_zero, .act_min = p->act_min, .act_max = p->act_max, .add = to->residual ? p : NULL};
         finish_s8_set(&f[j], to->multiplier + n, to->shift + n, u->band.channel_end - n);
         f[j].exact &= p->may_wrap;
     }
@@ -43,7 +44,8 @@ static void multiply(const edged_conv_s8_params *p, s8_unit *u, const target *to
             for (int32_t r = 0; r < rows; r++) {
                 const ptrdiff_t at = (ptrdiff_t)(begin + r) * p->out_pitch + channel + j * S8_LANES;
                 const int32_t less = p->weight_zero ? (int32_t)((uint32_t)u->row_sums[begin + r] * (uint32_t)p->weight_zero) : 0;
-                finish_s8_row(&f[j], u->sums + (j * S8_ROWS + r) * S8_LANES, less, to->residual ? to->residual + at : NULL, to->out + at);
+                finish_s8_row(&f[j], u->sums + (j * S8_ROWS + r) * S8_LANES, less, to->residual ? to->residual + at : NULL,
+                              to->out + at);
             }
     }
 }
@@ -69,7 +71,8 @@ void conv_s8_6x16_avx2(const void *params, void *const *operands, const edged_ta
         s8_unit u = s8_unit_of(params, index, task->scratch);
         const edged_band *b = &u.band;
         const ptrdiff_t first = ((ptrdiff_t)b->image * p->out_h + b->row) * p->out_w * p->out_pitch + p->out_first;
-        const target to = {(int8_t *)operands[0] + first, operands[6] ? (const int8_t *)operands[6] + first : NULL, operands[4], operands[5]};
+        const target to = {(int8_t *)operands[0] + first, operands[6] ? (const int8_t *)operands[6] + first : NULL, operands[4],
+                           operands[5]};
         s8_read_input(&u, (const int8_t *)operands[1] + (ptrdiff_t)b->image * p->in_h * p->in_w * p->in_pitch, p->input_zero);
         if (p->weight_zero) sum_rows(&u, weights + all_blocks * u.tile.stride);
         S8_EACH_GROUP(u, channel, count) {
@@ -83,10 +86,29 @@ void conv_s8_6x16_avx2(const void *params, void *const *operands, const edged_ta
 /* Fully connected: the rows are the pixels of a convolution of 1x1. */
 void fc_s8_6x16_avx2(const void *params, void *const *operands, const edged_task *task) {
     const edged_fc_s8_params *p = params;
-    const edged_conv_s8_params conv = {
-        .in_h = p->rows, .in_w = 1, .in_c = p->depth, .in_pitch = p->depth, .out_h = p->rows, .out_w = 1, .out_c = p->out_c, .out_pitch = p->out_c,
-        .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .segments = 1, .band = p->rows, .columns = p->columns,
-        .input_zero = p->input_zero, .weight_zero = p->weight_zero, .output_zero = p->output_zero, .act_min = p->act_min, .act_max = p->act_max, .may_wrap = 1};
+    const edged_conv_s8_params conv = {.in_h = p->rows,
+                                       .in_w = 1,
+                                       .in_c = p->depth,
+                                       .in_pitch = p->depth,
+                                       .out_h = p->rows,
+                                       .out_w = 1,
+                                       .out_c = p->out_c,
+                                       .out_pitch = p->out_c,
+                                       .kernel_h = 1,
+                                       .kernel_w = 1,
+                                       .stride_h = 1,
+                                       .stride_w = 1,
+                                       .dilation_h = 1,
+                                       .dilation_w = 1,
+                                       .segments = 1,
+                                       .band = p->rows,
+                                       .columns = p->columns,
+                                       .input_zero = p->input_zero,
+                                       .weight_zero = p->weight_zero,
+                                       .output_zero = p->output_zero,
+                                       .act_min = p->act_min,
+                                       .act_max = p->act_max,
+                                       .may_wrap = 1};
     void *const all[7] = {operands[0], operands[1], operands[2], operands[3], operands[4], operands[5], NULL};
     conv_s8_6x16_avx2(&conv, all, task);
 }

@@ -1,4 +1,5 @@
-/* Fully connected, portable C: one dot product per row and output channel. Packed weights with NR = KR = 1 are the plain [out_c][depth]. */
+/* Fully connected, portable C: one dot product per row and output channel. Packed weights with NR = KR = 1 are the plain
+ * [out_c][depth]. */
 #include "../abi.h"
 #include "../fixedpoint.h"
 #include "../params.h"

@@ -1,4 +1,5 @@
-/* int8 fully connected on AVX-512 VNNI: for each row, blocks of channels with several independent sums each, so that weights stream
+/* int8 fully connected on AVX-512 VNNI: for each row, blocks of channels with several independent sums each, so that
+ * weights stream
  * as fast as memory gives them. Scratch: the rows as input + 128, each rounded up to 64 bytes. */
 #include "../abi.h"
 #include "finish_s8_avx512.h"

@@ -1,4 +1,5 @@
-/* From int32 sums to int8 outputs on AVX2: eight channels at a time in floats where that is sure (simd_avx512.h explains why it is exact), else one by one. */
+/* From int32 sums to int8 outputs on AVX2: eight channels at a time in floats where that is sure (simd_avx512.h explains why it
+ * is exact), else one by one. */
 #ifndef EDGED_FINISH_S8_AVX2_H
 #define EDGED_FINISH_S8_AVX2_H
 
@@ -18,10 +19,13 @@ typedef struct finish_s8 {
 } finish_s8;
 
 /* 2^n for n in -126..127. */
-static inline __m256 finish_power(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
+static inline __m256 finish_power(__m256i n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
 
 static inline void finish_s8_set(finish_s8 *f, const int32_t *multiplier, const int32_t *shift, int32_t lanes) {
-    const __m256i m = _mm256_loadu_si256((const __m256i *)(const void *)multiplier), s = _mm256_loadu_si256((const __m256i *)(const void *)shift);
+    const __m256i m = _mm256_loadu_si256((const __m256i *)(const void *)multiplier),
+                  s = _mm256_loadu_si256((const __m256i *)(const void *)shift);
     f->multiplier = multiplier;
     f->shift = shift;
     f->lanes = lanes < 8 ? lanes : 8;

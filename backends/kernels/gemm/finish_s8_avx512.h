@@ -11,7 +11,7 @@
 typedef struct finish_s8 {
     edged_scale_x16 scale;
     __m512i zero, low, high;                     /* the output's zero point as int16, the bounds as int8 */
-    int exact;                                   /* a shifted sum may wrap, or the residual's factors are large: only the exact form will do */
+    int exact; /* a shifted sum may wrap, or the residual's factors are large: only the exact form will do */
     const int32_t *multiplier, *shift;
     const int32_t *row_sum;                      /* of activations, one a row; NULL where weight_zero is 0 */
     int32_t weight_zero;
@@ -27,7 +27,8 @@ typedef struct finish_s8 {
 } finish_s8;
 
 /* For channels n.. of a convolution's output; `lanes` of them are stored. */
-static inline void finish_s8_set(finish_s8 *f, const int32_t *multiplier, const int32_t *shift, int32_t lanes, int32_t zero, int32_t low, int32_t high) {
+static inline void finish_s8_set(finish_s8 *f, const int32_t *multiplier, const int32_t *shift, int32_t lanes, int32_t zero,
+                                 int32_t low, int32_t high) {
     f->multiplier = multiplier;
     f->shift = shift;
     f->scale = edged_scale_x16_of(_mm512_loadu_si512(multiplier), _mm512_loadu_si512(shift));
@@ -49,7 +50,8 @@ static inline __m512i finish_sum(const finish_s8 *f, const int32_t *sums, int r)
 static inline __m512i finish_add(const finish_s8 *f, __m512i v, int r) {
     const edged_conv_s8_params *p = f->add;
     const __m512i zero = _mm512_set1_epi32(p->output_zero);
-    const __m512i low = _mm512_sub_epi32(_mm512_set1_epi32(p->act_min), zero), high = _mm512_sub_epi32(_mm512_set1_epi32(p->act_max), zero);
+    const __m512i low = _mm512_sub_epi32(_mm512_set1_epi32(p->act_min), zero),
+                  high = _mm512_sub_epi32(_mm512_set1_epi32(p->act_max), zero);
     const __m512i own = _mm512_min_epi32(_mm512_max_epi32(v, low), high);
     const __m128i bytes = _mm_maskz_loadu_epi8(edged_mask16(r < f->rows ? f->lanes : 0), f->residual + r * f->pitch);
     const __m512i other = _mm512_sub_epi32(_mm512_cvtepi8_epi32(bytes), _mm512_set1_epi32(p->zero2));
@@ -61,9 +63,9 @@ static inline __m512i finish_add(const finish_s8 *f, __m512i v, int r) {
 /* The real factor of a multiplier and a shift. */
 static inline double finish_factor(int32_t multiplier, int32_t shift) { return ldexp((double)multiplier, shift - 31); }
 
-/* Prepares the residual of `p`. The floats of the quick form are within 2.5e-4 of TFLite's integers where neither factor is above 4: their own roundings are
- * 2^-24 of at most 1020 for each factor and product, and a rounding of the shifted integers is worth 2^-17 of an output step. Otherwise
- * only the exact form will do. */
+/* Prepares the residual of `p`. The floats of the quick form are within 2.5e-4 of TFLite's integers where neither factor is above
+ * 4: their own roundings are 2^-24 of at most 1020 for each factor and product, and a rounding of the shifted integers is worth
+ * 2^-17 of an output step. Otherwise only the exact form will do. */
 static inline void finish_s8_set_add(finish_s8 *f, const edged_conv_s8_params *p, const int8_t *residual) {
     const double whole = finish_factor(p->mult3, p->shift3) * (1 << 20);
     const double own = finish_factor(p->mult1, p->shift1) * whole, other = finish_factor(p->mult2, p->shift2) * whole;
@@ -88,17 +90,19 @@ static inline __m512i finish_add_quick(const finish_s8 *f, __m512i v, int r, __m
     return _mm512_cvtps_epi32(sum);
 }
 
-/* Four rows of sixteen int32 -> bytes within the bounds, zero point added, one row in each 128-bit quarter. Saturation at every step gives
- * what a clamp of the exact sum would. */
+/* Four rows of sixteen int32 -> bytes within the bounds, zero point added, one row in each 128-bit quarter. Saturation at every
+ * step gives what a clamp of the exact sum would. */
 static inline __m512i finish_pack(const finish_s8 *f, const __m512i v[4]) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), f->zero), high = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), f->zero);
+    const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), f->zero),
+                  high = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), f->zero);
     const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
     return _mm512_min_epi8(_mm512_max_epi8(bytes, f->low), f->high);
 }
 
 /* Stores `rows` (at most 4) rows. */
-static inline __attribute__((always_inline)) void finish_store(int8_t *out, ptrdiff_t pitch, int rows, __mmask16 mask, __m512i bytes, int masked) {
+static inline __attribute__((always_inline)) void finish_store(int8_t *out, ptrdiff_t pitch, int rows, __mmask16 mask,
+                                                               __m512i bytes, int masked) {
     const __m128i row[4] = {_mm512_castsi512_si128(bytes), _mm512_extracti32x4_epi32(bytes, 1), _mm512_extracti32x4_epi32(bytes, 2),
                             _mm512_extracti32x4_epi32(bytes, 3)};
     _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
@@ -108,8 +112,8 @@ static inline __attribute__((always_inline)) void finish_store(int8_t *out, ptrd
     }
 }
 
-/* `rows` (at most 4) rows of sums in the exact form, with all that may follow; r: the first row's number in row_sum and residual. Out of line: the quick
- * form keeps its registers. */
+/* `rows` (at most 4) rows of sums in the exact form, with all that may follow; r: the first row's number in row_sum and residual.
+ * Out of line: the quick form keeps its registers. */
 static __attribute__((noinline)) void finish_exactly(const finish_s8 *f, const int32_t *sums, int8_t *out, int rows, int r) {
     const __m512i multiplier = _mm512_loadu_si512(f->multiplier), shift = _mm512_loadu_si512(f->shift);
     __m512i v[4];
@@ -120,13 +124,14 @@ static __attribute__((noinline)) void finish_exactly(const finish_s8 *f, const i
     finish_store(out, f->pitch, rows, f->mask, finish_pack(f, v), 1);
 }
 
-/* Up to 4 rows of sums that need no row sums and no residual, in the quick form where it is sure; `memory` has room for them; `at` is the
- * offset of the first from f->out. */
-static inline __attribute__((always_inline)) void finish_quick(const finish_s8 *f, const __m512i sums[4], int32_t *memory, ptrdiff_t at,
-                                                               const int rows, const int masked, const int held) {
+/* Up to 4 rows of sums that need no row sums and no residual, in the quick form where it is sure; `memory` has room for them;
+ * `at` is the offset of the first from f->out. */
+static inline __attribute__((always_inline)) void finish_quick(const finish_s8 *f, const __m512i sums[4], int32_t *memory,
+                                                               ptrdiff_t at, const int rows, const int masked, const int held) {
     __m512i v[4];
     __m512 doubt = _mm512_setzero_ps();
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) v[i] = i < rows ? edged_scale_x16_do(f->scale, sums[i], &doubt, held) : v[0];
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) v[i] =
+        i < rows ? edged_scale_x16_do(f->scale, sums[i], &doubt, held) : v[0];
     if (__builtin_expect(edged_in_doubt(doubt), 0)) {
         _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) _mm512_store_si512(memory + 16 * i, sums[i]);
         ++*f->doubts;

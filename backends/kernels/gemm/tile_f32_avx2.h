@@ -1,5 +1,6 @@
 /* The inner loops of float products on AVX2: MR rows times NB blocks of 8 channels of packed weights, finished and stored.
- * One body, unrolled for every size by the compiler (looked at with objdump: no accumulator leaves its register inside the loop). */
+ * One body, unrolled for every size by the compiler (looked at with objdump: no accumulator leaves its register inside the
+ * loop). */
 #ifndef EDGED_TILE_F32_AVX2_H
 #define EDGED_TILE_F32_AVX2_H
 

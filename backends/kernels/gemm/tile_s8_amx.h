@@ -1,5 +1,5 @@
-/* The inner loops of int8 products on AMX: up to 16 rows of unsigned activations (input + 128), at equal distances, times up to 3 blocks of 16 channels.
- * The packed weights are VNNI's: 16 groups of 4 of depth are one tile. */
+/* The inner loops of int8 products on AMX: up to 16 rows of unsigned activations (input + 128), at equal distances, times up to 3
+ * blocks of 16 channels. The packed weights are VNNI's: 16 groups of 4 of depth are one tile. */
 #ifndef EDGED_TILE_S8_AMX_H
 #define EDGED_TILE_S8_AMX_H
 

@@ -1,4 +1,5 @@
-/* The inner loops of int8 products on AVX2: MR rows of activations as int16 times NB blocks of 8 channels of packed weights, pairs of depth by vpmaddwd
+/* The inner loops of int8 products on AVX2: MR rows of activations as int16 times NB blocks of 8 channels of packed
+ * weights, pairs of depth by vpmaddwd
  * (vpmaddubsw would saturate); sums left in a buffer. */
 #ifndef EDGED_TILE_S8_AVX2_H
 #define EDGED_TILE_S8_AVX2_H

@@ -1,5 +1,7 @@
-/* The inner loops of int8 products on AVX-512 VNNI: MR rows of unsigned activations (input + 128) times NB blocks of 16 channels of
- * packed weights, sums left in a buffer. Every size is a function of its own, unrolled by the compiler from one body (looked at with objdump: no
+/* The inner loops of int8 products on AVX-512 VNNI: MR rows of unsigned activations (input + 128) times NB blocks of 16
+ * channels of
+ * packed weights, sums left in a buffer. Every size is a function of its own, unrolled by the compiler from one body
+ * (looked at with objdump: no
  * accumulator leaves its register inside the loop). */
 #ifndef EDGED_TILE_S8_VNNI_H
 #define EDGED_TILE_S8_VNNI_H

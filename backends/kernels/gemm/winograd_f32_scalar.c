@@ -4,9 +4,13 @@
 #include "winograd.h"
 
 /* B' and A' of F(2x2, 3x3) and F(4x4, 3x3), rows padded to WINOGRAD_MOST. */
-static const float INPUT[2][6][6] = {
-    {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}},
-    {{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}}};
+static const float INPUT[2][6][6] = {{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}},
+                                     {{4, 0, -5, 0, 1, 0},
+                                      {0, -4, -4, 1, 1, 0},
+                                      {0, 4, -4, -1, 1, 0},
+                                      {0, -2, -1, 2, 1, 0},
+                                      {0, 2, -1, -2, 1, 0},
+                                      {0, 4, 0, -5, 0, 1}}};
 static const float OUTPUT[2][4][6] = {
     {{1, 1, 1, 0}, {0, 1, -1, -1}},
     {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}}};
@@ -26,8 +30,10 @@ static void sandwich(const float (*left)[6], float (*from)[6], float (*to)[6], i
         }
 }
 
-static void transform_input(const edged_winograd_f32_params *p, const winograd_unit *u, const float *image, int32_t t, float *inputs) {
-    const int32_t side = p->tile + 2, y = (u->row + t / u->across) * p->tile - p->pad_top, x = t % u->across * p->tile - p->pad_left;
+static void transform_input(const edged_winograd_f32_params *p, const winograd_unit *u, const float *image, int32_t t,
+                            float *inputs) {
+    const int32_t side = p->tile + 2, y = (u->row + t / u->across) * p->tile - p->pad_top,
+                  x = t % u->across * p->tile - p->pad_left;
     for (int32_t c = 0; c < p->in_c; c++) {
         float d[6][6], v[6][6];
         for (int32_t i = 0; i < side; i++)
@@ -40,7 +46,8 @@ static void transform_input(const edged_winograd_f32_params *p, const winograd_u
     }
 }
 
-static void transform_output(const edged_winograd_f32_params *p, const winograd_unit *u, float (*m)[6], int32_t t, int32_t n, void *const *operands) {
+static void transform_output(const edged_winograd_f32_params *p, const winograd_unit *u, float (*m)[6], int32_t t, int32_t n,
+                             void *const *operands) {
     float v[6][6];
     const int32_t y = (u->row + t / u->across) * p->tile, x = t % u->across * p->tile;
     const float *bias = operands[3], *residual = operands[4];
