@@ -106,3 +106,19 @@ def test_many_random_depthwise_equal_the_reference(dtype: DType) -> None:
         rng = np.random.default_rng(seed)
         model = depthwise(rng, dtype)
         agree(model, [random_array(rng, dtype, model.main.inputs[0].shape)], atol=2e-5)
+
+
+def test_hybrid_equals_the_reference() -> None:
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        channels, multiplier = int(rng.integers(1, 90)), int(rng.integers(1, 3))
+        shape = (1, 3, 3, channels * multiplier)
+        scales = quant(rng.uniform(0.001, 0.01, shape[3] if seed % 2 else 1), 0, 3)
+        x = tensor(DType.FLOAT32, (2, 7, 9, channels), name="x")
+        w = constant(DType.INT8, random_array(rng, DType.INT8, shape), scales)
+        b = constant(DType.FLOAT32, rng.normal(size=shape[3]).astype(np.float32))
+        attrs = {"padding": "SAME", "stride_h": 2, "stride_w": 2, "depth_multiplier": multiplier}
+        model = _shaped(
+            one_op("depthwise_conv_2d", [x, w, b], [tensor(DType.FLOAT32, (1,), name="y")], attrs)
+        )
+        agree(model, [rng.normal(0, 3, (2, 7, 9, channels)).astype(np.float32)], atol=1e-4)

@@ -112,11 +112,45 @@ static int check_dw_f32(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
+static int check_dw_plain(check_ctx *ctx, int hybrid) {
+    check_case c = {.op = hybrid ? "dw_hybrid" : "dw_s16", .tolerance = 1e-6f, .scale = 100.0f};
+    edged_depthwise_f32_params f = {0};
+    edged_depthwise_s16_params p = {0};
+    int32_t batch;
+    size_t out_c, inputs, outputs, weights;
+    FILL_GEOMETRY(p);
+    memcpy(&f, &p, sizeof p - 8); /* the geometry, which both begin with */
+    p.act_min = -30000, p.act_max = 32767;
+    f.block = 0, f.act_min = -3.4e38f, f.act_max = 3.4e38f;
+    c.params = hybrid ? (const void *)&f : (const void *)&p;
+    const size_t in = hybrid ? 1 : 2, out = hybrid ? 4 : 2;
+    check_operand_add(&c, 0, hybrid ? CHECK_FLOAT : CHECK_EXACT, outputs * out, out);
+    check_fill_bytes(ctx, check_operand_add(&c, 1, CHECK_INPUT, inputs * in, in), inputs * in);
+    check_fill_bytes(ctx, check_operand_add(&c, 2, CHECK_INPUT, weights, 1), weights);
+    if (hybrid) {
+        check_fill_floats(ctx, check_operand_add(&c, 3, CHECK_INPUT, out_c * 4, 4), out_c, -1, 1);
+        check_fill_floats(ctx, check_operand_add(&c, 4, CHECK_INPUT, out_c * 4, 4), out_c, 0.001f, 0.01f);
+        check_fill_floats(ctx, check_operand_add(&c, 5, CHECK_INPUT, (size_t)batch * 4, 4), (size_t)batch, 0.001f, 0.1f);
+        int32_t *zero = check_operand_add(&c, 6, CHECK_INPUT, (size_t)batch * 4, 4);
+        for (int32_t i = 0; i < batch; i++) zero[i] = check_range(ctx, -128, 127);
+        return check_run(ctx, &c);
+    }
+    int64_t *bias = check_operand_add(&c, 3, CHECK_INPUT, out_c * 8, 8);
+    int32_t *multiplier = check_operand_add(&c, 4, CHECK_INPUT, out_c * 4, 4), *shift = check_operand_add(&c, 5, CHECK_INPUT, out_c * 4, 4);
+    for (size_t i = 0; i < out_c; i++) {
+        bias[i] = check_range(ctx, -90000, 90000);
+        multiplier[i] = check_range(ctx, 1 << 30, INT32_MAX);
+        shift[i] = check_range(ctx, -12, 0);
+    }
+    return check_run(ctx, &c);
+}
+
 int check_depthwise(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 250 * ctx->repeats; i++) {
         bad |= check_dw_s8(ctx);
         bad |= check_dw_f32(ctx);
+        if (i % 3 == 0) bad |= check_dw_plain(ctx, 0) | check_dw_plain(ctx, 1);
     }
     return bad;
 }

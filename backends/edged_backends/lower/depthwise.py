@@ -124,6 +124,8 @@ def lower_depthwise(lowering: Lowering, node: Node) -> str | None:
     if weights is None or (bias is not None and not bias.constant):
         return "the weights are not constant"
     rule = _RULES.get(kinds)
+    if rule is _hybrid and lowering.is_shifted(node.input(1)):
+        return "float activations with uint8 weights"
     if rule is None:
         return f"a depthwise convolution of {kinds[0]} with {kinds[1]} weights to {kinds[2]}"
     return rule(lowering, node, weights[0])
@@ -312,9 +314,38 @@ def _f32(lowering: Lowering, node: Node, weights: Array) -> str | None:
     return None
 
 
+def _hybrid(lowering: Lowering, node: Node, weights: Array) -> str | None:
+    """Float activations with integer weights: each image is quantised by itself, then multiplied as integers."""
+    low, high = clamp_f32(node)
+    p = _geometry(node, weights)
+    p.update(block=0, act_min=low, act_max=high)
+    source, channels, scales = node.input(0), weights.shape[2], lowering.internal(node.input(1)).scales
+    images = source.shape[0]
+    values, steps, zeros = (lowering.temp(n) for n in (source.elements, 4 * images, 4 * images))
+    rows = {"n": source.elements // images, "asymmetric": 1}
+    given = [values, steps, zeros, lowering.ref(source)]
+    lowering.step(
+        "quantise_rows",
+        rows,
+        given,
+        units=images,
+        writes=3,
+        why="float activations become int8, image by image",
+    )
+    constants: list[Array] = [
+        weights.astype(np.int8),
+        _bias(lowering, node, channels).astype(np.float32),
+        np.resize(np.array(scales, np.float32), channels),
+    ]
+    refs = [lowering.ref(node.outputs[0]), values, *(lowering.const(a) for a in constants), steps, zeros]
+    lowering.step("dw_hybrid", p, refs, units=images * p["out_h"], why="tap by tap")
+    return None
+
+
 _Rule = Callable[[Lowering, Node, Array], "str | None"]
 _RULES: dict[tuple[DType, DType, DType], _Rule] = {
     (DType.INT8, DType.INT8, DType.INT8): _s8, (DType.INT8, DType.INT4, DType.INT8): _s8,
+    (DType.FLOAT32, DType.INT8, DType.FLOAT32): _hybrid, (DType.FLOAT32, DType.INT4, DType.FLOAT32): _hybrid,
     (DType.INT16, DType.INT8, DType.INT16): _s16, (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32): _f32,
 }  # fmt: skip
 

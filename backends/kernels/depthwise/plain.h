@@ -10,9 +10,9 @@
 
 /* IN, WEIGHT: terms of one tap in `v` (input) and `w`; START: the accumulator's first value for output channel c;
  * FINISH: the result from `a` and c. */
-#define EDGED_DW_LOOPS(function, P, T, W, A, START, IN, WEIGHT, FINISH)                                                         \
-    static inline void function##_block(T *restrict out, const T *in, int32_t first, int32_t n, const edged_taps *taps,          \
-                                        const P *p, void *const *operands) {                                                     \
+#define EDGED_DW_LOOPS(function, P, T, U, W, A, START, IN, WEIGHT, FINISH)                                                      \
+    static inline void function##_block(U *restrict out, const T *in, int32_t first, int32_t n, const edged_taps *taps,          \
+                                        const P *p, void *const *operands, int32_t image) {                                      \
         A acc[EDGED_DW_BLOCK];                                                                                                   \
         const int32_t out_c = p->channels * p->multiplier, m = p->multiplier;                                                    \
         for (int32_t i = 0, c = first; i < n; i++, c++) acc[i] = START;                                                          \
@@ -38,8 +38,9 @@
         for (int32_t i = 0, c = first; i < n; i++, c++) {                                                                        \
             const A a = acc[i];                                                                                                  \
             (void)c;                                                                                                             \
-            out[i] = (T)(FINISH);                                                                                                \
+            out[i] = (U)(FINISH);                                                                                                \
         }                                                                                                                        \
+        (void)image;                                                                                                             \
     }                                                                                                                            \
     void function(const void *params, void *const *operands, const edged_task *task) {                                           \
         const P *p = params;                                                                                                     \
@@ -47,19 +48,20 @@
         for (uint32_t row = task->begin; row < task->end; row++) {                                                               \
             const int32_t image = (int32_t)row / p->out_h, y = (int32_t)row % p->out_h;                                          \
             const T *in = (const T *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels;                           \
-            T *out = (T *)operands[0] + (ptrdiff_t)row * p->out_w * out_c;                                                       \
+            U *out = (U *)operands[0] + (ptrdiff_t)row * p->out_w * out_c;                                                       \
             for (int32_t x = 0; x < p->out_w; x++, out += out_c) {                                                               \
                 const edged_taps taps = EDGED_TAPS(p, y, x);                                                                     \
                 int32_t c = 0;                                                                                                   \
                 for (; c + EDGED_DW_BLOCK <= out_c; c += EDGED_DW_BLOCK) {                                                       \
-                    function##_block(out + c, in, c, EDGED_DW_BLOCK, &taps, p, operands);                                        \
+                    function##_block(out + c, in, c, EDGED_DW_BLOCK, &taps, p, operands, image);                                 \
                 }                                                                                                                \
-                if (c < out_c) function##_block(out + c, in, c, out_c - c, &taps, p, operands);                                  \
+                if (c < out_c) function##_block(out + c, in, c, out_c - c, &taps, p, operands, image);                                  \
             }                                                                                                                    \
         }                                                                                                                        \
     }
 
 /* (one more expansion, for names that are macros themselves) */
-#define EDGED_DW(function, P, T, W, A, START, IN, WEIGHT, FINISH) EDGED_DW_LOOPS(function, P, T, W, A, START, IN, WEIGHT, FINISH)
+#define EDGED_DW(function, P, T, U, W, A, START, IN, WEIGHT, FINISH) \
+    EDGED_DW_LOOPS(function, P, T, U, W, A, START, IN, WEIGHT, FINISH)
 
 #endif

@@ -1,0 +1,3 @@
+/* Depthwise of int16 and of hybrid layers, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx512
+#include "plain.inc"
