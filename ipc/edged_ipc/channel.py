@@ -281,6 +281,12 @@ class Channel:
                 break
             answer.settle(None, lost(self._goodbye, error))
 
+    def abandon(self) -> None:
+        """In a forked process: the connection is the parent's, and is not to be disturbed."""
+        self.dead = NotConnectedError("this process was forked; the connection is its parent's")
+        self._reading, self._writing, self._queue = Lock(), Lock(), []
+        self._sock.close()
+
     def close(self) -> None:
         """Hangs up. Requests under way are cancelled by the daemon."""
         self.dead = self.dead or NotConnectedError("this client was closed")

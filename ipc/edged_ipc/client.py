@@ -18,6 +18,7 @@ from threading import RLock
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 from edged_ipc import messages as m
 from edged_ipc.channel import Channel, dial
@@ -51,6 +52,18 @@ def find(path: str | os.PathLike[str] | None) -> str:
     return next((p for p in paths if Path(p).exists()), paths[0])
 
 
+_CLIENTS: WeakSet[Client] = WeakSet()
+"""Told of a fork: a child that went on with its parent's connection would mix up both's answers."""
+
+
+def _forked() -> None:
+    for client in _CLIENTS:
+        client.abandon()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Client:
     """A connection to the daemon. `timeout` bounds connecting; `patience` is how long a lost daemon is waited
     for, in seconds."""
@@ -67,6 +80,7 @@ class Client:
         self._models: list[Model] = []
         self._closed = False
         self._channel = Channel(dial(path, timeout), self._name, timeout)
+        _CLIENTS.add(self)
 
     @property
     def server(self) -> str:
@@ -125,6 +139,13 @@ class Client:
         """A model was closed."""
         if model in self._models:
             self._models.remove(model)
+
+    def abandon(self) -> None:
+        """In a forked process: connects anew at the next call, and leaves the parent's connection alone."""
+        self._lock = RLock()
+        self._channel.abandon()
+        for model in self._models:
+            model.abandon()
 
     def close(self) -> None:
         """Hangs up. The daemon cancels what is under way and ends the sessions."""

@@ -131,6 +131,14 @@ class Model(OpenedModel):
         """A slot whose request nobody waits for any more: it comes back with the answer."""
         self._orphans.append((slot, answer))
 
+    def abandon(self) -> None:
+        """In a forked process: opens a session and makes slots of its own at the next call."""
+        self._lock = RLock()
+        self._channel = None
+        self._orphans.clear()
+        self._tainted.clear()
+        self.pool.abandon()
+
     def _take(self) -> PoolSlot:
         """A free slot; makes more when there is none."""
         slot = self._pop()

@@ -35,7 +35,9 @@ class Block:
         self.slots = slots
         self.nbytes = slots * slot_bytes
         self.fd = -1 if inline else shm.create(self.nbytes)
-        self.memory = mmap.mmap(-1, self.nbytes) if inline else shm.map_own(self.fd, self.nbytes)
+        self.memory = (
+            mmap.mmap(-1, self.nbytes, mmap.MAP_PRIVATE) if inline else shm.map_own(self.fd, self.nbytes)
+        )
 
     def close(self) -> None:
         """Closes the descriptor; the memory goes with the last array on it."""
@@ -72,6 +74,13 @@ class SlotPool:
         """A block that the daemon has refused."""
         self.blocks.remove(block)
         block.close()
+
+    def abandon(self) -> None:
+        """In a forked process: the slots are the parent's."""
+        if not self.inline:
+            self.close()
+            self.blocks.clear()
+            self.count = 0
 
     def close(self) -> None:
         for block in self.blocks:

@@ -43,6 +43,8 @@ _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _LOST = int(socket.MSG_CTRUNC)
 _FD_ROOM = socket.CMSG_LEN(array.array("i").itemsize)
 """Room for one file descriptor; the kernel closes what more comes and says so (MSG_CTRUNC)."""
+FRAME_HEAD = 32
+"""Bytes before the payload of an InferInline's body."""
 MOST_TASKS = 16
 """Open and Control messages of one connection that may be under way."""
 
@@ -60,7 +62,7 @@ class Served:
         self.tasks = 0
         self._controls: dict[int, Future[Any]] = {}
         self.gone = False
-        self.connection = Connection(Role.DAEMON, control_bytes=1 << 16, inline_bytes=0)
+        self.connection = Connection(Role.DAEMON, control_bytes=1 << 16, inline_bytes=_READ)
         self.outbox = Outbox(sock, server.poll, server.unsent_bytes, partial(self.drop, "it does not read"))
         self.sessions = Sessions(self)
         self._sock = sock
@@ -152,8 +154,14 @@ class Served:
         except Exception as error:
             return self.goodbye(*to_wire(error))
         self.client = x.client
-        self.connection.limits.update(control=limits.control_bytes, inline=limits.inline_bytes)
+        self.connection.limits["control"] = limits.control_bytes
         self.answer(m.Welcome(m.PROTOCOL, self.server.name, self.server.boot, limits))
+
+    def allow_inline(self, payload: int) -> None:
+        """Takes inline frames of as many bytes from now on. No larger ones than the sessions need, so that
+        half a frame never holds more memory than the quota has counted."""
+        limits = self.connection.limits
+        limits["inline"] = max(limits["inline"], payload + FRAME_HEAD)
 
     def _control(self, x: m.Control) -> None:
         def push(name: str, body: Any) -> None:

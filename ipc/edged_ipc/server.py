@@ -158,7 +158,8 @@ class Server:
         served = Served(self, sock, peer, self.ledger.account(peer.uid))
         self.served.add(served)
         self.poll.add(sock.fileno(), IN, served.ready)
-        self.poll.later(self._hello_seconds, partial(self._greeted, ref(served)))  # who has gone by then is not kept
+        waiting = ref(served)  # who has gone by then is not kept until then
+        self.poll.later(self._hello_seconds, partial(self._greeted, waiting))
 
     def _count(self, peer: Peer) -> None:
         most, most_of_user = self._most

@@ -123,6 +123,7 @@ class Sessions:
         self.served.account.take("memory_bytes", nbytes, self.served.limits.memory_bytes)
         views = table.add(mmap.mmap(-1, max(nbytes, 1)), count)
         self.served.outbox.most += nbytes
+        self.served.allow_inline(table.input_bytes)
         self.served.service.attach(table.handle, views)
 
     def _attach(self, x: m.Attach) -> None:

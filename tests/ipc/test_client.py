@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -197,6 +198,24 @@ def test_threads_share_a_client(shared: Client) -> None:
     assert not failures
 
 
+def test_forked_children_are_clients_of_their_own(client: Client) -> None:
+    """Parent and child go on at the same time, each with its own connection, session and slots."""
+    model, x = client.open("echo-64"), bytes_of(64)
+    model(x)
+    child = os.fork()
+    if not child:
+        try:
+            for i in range(100):
+                np.testing.assert_array_equal(model(np.full(64, i, np.uint8))[0], np.full(64, i))
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    for i in range(100, 200):
+        np.testing.assert_array_equal(model(np.full(64, i, np.uint8))[0], np.full(64, i))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    np.testing.assert_array_equal(model(x)[0], x)
+
+
 def test_control(client: Client) -> None:
     steps: list[tuple[str, Any]] = []
     assert client.control("count", 3, on_event=lambda *what: steps.append(what)) == "counted"
@@ -235,8 +254,6 @@ def test_where_it_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_turned_away_by_policy(here: Any) -> None:
-    import os
-
     here.service.refused_uids.add(os.getuid())
     with pytest.raises(errors.NotPermittedError, match="may not infer"):
         edged_ipc.connect(here.path)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edged_ipc import messages as m
+from edged_ipc import wire
 from edged_ipc.codes import Code
 from edged_ipc.messages import Limits
 from sim.echo_service import EchoService
@@ -88,6 +89,30 @@ def test_what_the_service_refuses(here: Any) -> None:
         "these inputs are not liked",
         "send others",
     )
+
+
+def test_priority_and_deadline_arrive(make_server: Callable[..., Any]) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    class Noting(EchoService):
+        async def open(self, peer: Any, model: str, priority: int | None, replies: Any) -> Any:
+            asked.append((priority,))
+            return await super().open(peer, model, priority, replies)
+
+        def infer(
+            self, handle: Any, request: int, slot: int, priority: int | None, deadline: float | None
+        ) -> Any:
+            asked.append((request, slot, priority, deadline))
+            return super().infer(handle, request, slot, priority, deadline)
+
+    client = RawClient(make_server(Noting()).path)
+    opened = client.open("echo-4", 2)
+    for options in ({}, {"slot": 1, "priority": 0, "deadline_us": 2500}):
+        client.infer(opened.session, **options)
+        client.hear(m.Done)
+    client.say(m.Open(client.id(), "echo-4", priority=31))
+    client.hear(m.Opened)
+    assert asked == [(None,), (3, 0, None, None), (4, 1, 0, 0.0025), (31,)]
 
 
 def test_a_service_that_raises(make_server: Callable[..., Any]) -> None:
@@ -196,6 +221,16 @@ def test_inline(here: Any) -> None:
     assert client.hear(m.Failed).code == Code.BAD_SLOT
     client.say(m.Attach(client.id(), opened.session, 1, 256))
     assert client.hear(m.Failed).code == Code.BAD_SLOT
+
+
+def test_inline_frames_are_no_larger_than_the_sessions(here: Any) -> None:
+    """Half a frame must not hold memory that no quota has counted."""
+    client = RawClient(here.path)
+    opened = client.open("echo-100000", 1, inline=True)
+    client.say(m.InferInline(client.id(), opened.session, 0, bytes(100_032)))
+    client.hear(m.DoneInline)
+    client.send(wire.HEADER.pack(36, 0, wire.MAGIC, 100_032 + 33))
+    assert "InferInline frame of 100065 bytes" in client.hear(m.Goodbye).message
 
 
 def test_inline_is_no_way_into_shared_slots(here: Any) -> None:
