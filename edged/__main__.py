@@ -7,10 +7,9 @@ import sys
 
 def main() -> None:
     """Runs the command line; exits with 0, 1 (what was asked for failed) or 2 (it was asked for wrongly)."""
-    from edged_ipc.errors import IpcError
-
     from edged.cli import edged
     from edged.errors import EdgedError
+    from edged_ipc.errors import IpcError
 
     try:
         edged.main(prog_name="edged")
