@@ -41,7 +41,7 @@ static int check_bilinear(check_ctx *ctx, const char *op, size_t e) {
         indices(ctx, &c, 3 + 3 * axis, out, size);
         void *part = check_operand_add(&c, 4 + 3 * axis, CHECK_INPUT, (size_t)out * 4, 4);
         for (int32_t i = 0; i < out; i++) {
-            if (e == 4) {
+            if (strcmp(op, "resize_bilinear_s8") != 0) {
                 ((float *)part)[i] = check_real(ctx, 0, 1);
             } else {
                 ((int32_t *)part)[i] = check_range(ctx, 0, 1023);
@@ -60,6 +60,7 @@ int check_resize(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 40 * ctx->repeats; i++) {
         bad |= check_nearest(ctx) | check_bilinear(ctx, "resize_bilinear_f32", 4) | check_bilinear(ctx, "resize_bilinear_s8", 1);
+        bad |= check_bilinear(ctx, "resize_bilinear_u8", 1);
     }
     return bad;
 }

@@ -92,7 +92,8 @@ def _scalar_table(lowering: Lowering, node: Node) -> bool:
 
 def _plain_params(node: Node) -> tuple[str, Mapping[str, int | float]]:
     dtype = node.input(0).dtype
-    suffix = _PLAIN.get(dtype)
+    bytes_only = dtype is DType.UINT8 and node.op in ("equal", "not_equal")
+    suffix = "s8" if bytes_only else _PLAIN.get(dtype)
     if suffix is None:
         raise RefusedError(f"{node.op} of {dtype}")
     if node.op in _COMPARES and suffix == "bool":

@@ -89,6 +89,8 @@ def _scaled_sum(lowering: Lowering, node: Node) -> str | None:
     mine, to = lowering.internal(source), lowering.internal(output)
     if mine.dtype not in (DType.INT8, DType.INT16) or to.dtype is not mine.dtype:
         return f"{node.op} of quantised {source.dtype} to {output.dtype}"
+    if node.op == "sum" and lowering.is_shifted(source):
+        return "a sum of uint8, which TFLite computes in floats"
     axes = axes_of(node)
     count = prod(source.shape[a] for a in axes)
     m, shift = multiplier(float(np.float32(mine.scale)) / float(np.float32(to.scale)))
@@ -103,10 +105,26 @@ def _scaled_sum(lowering: Lowering, node: Node) -> str | None:
         "zero_in": mine.zero_point, "multiplier": m, "shift": shift, "zero_out": to.zero_point,
         "bias": mine.zero_point * count, "low": low, "high": high,
     }  # fmt: skip
+    over_image = len(source.shape) == len(output.shape) == 4 and axes == {1, 2}
+    if node.op == "mean" and lowering.is_shifted(source) and over_image:
+        own.update(_mean_over_image(node, count))
     refs = [lowering.ref(output), lowering.ref(source)]
     op = f"scaled_sum_{_SUFFIX[mine.dtype]}"
     lowering.step(op, {**params, **own}, refs, units=units, work=source.elements)
     return None
+
+
+def _mean_over_image(node: Node, count: int) -> dict[str, int]:
+    """TFLite's own form for uint8: the stored sum is rescaled, the zero points are rounded into one bias."""
+    source, output = node.input(0).quantization, node.outputs[0].quantization
+    assert source is not None
+    assert output is not None
+    own, out = np.float32(source.scale), np.float32(output.scale)
+    offset = np.float32(source.zero_point) * own / out
+    bias = int(offset + np.float32(0.5 if offset > 0 else -0.5))
+    m, shift = multiplier(float(own / (np.float32(count) * out)))
+    zero = output.zero_point - bias - 128
+    return {"multiplier": m, "shift": shift, "zero_out": zero, "bias": -128 * count}
 
 
 def lower_arg(lowering: Lowering, node: Node) -> str | None:

@@ -86,6 +86,8 @@ def lower_bilinear(lowering: Lowering, node: Node) -> str | None:
     if dtype not in (DType.FLOAT32, DType.INT8):
         return f"bilinear resizing of {source.dtype}"
     weights, op = (bilinear, "f32") if dtype is DType.FLOAT32 else (bilinear_integer, "s8")
+    if lowering.is_shifted(source):
+        weights, op = bilinear, "u8"
     batch, in_h, in_w, channels = source.shape
     _, out_h, out_w, _ = output.shape
     params = {"in_h": in_h, "in_w": in_w, "out_h": out_h, "out_w": out_w, "channels": channels}
