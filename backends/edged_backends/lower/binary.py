@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edged.graph.model import DType, Node, Tensor
-from edged.graph.ops.spec import quantised
+from edged.graph.ops.lut import power_of_two
+from edged.graph.ops.spec import attr, quantised
 from edged_backends.lower.scale import clamp_f32, clamp_q, clamp_s32, multiplier
 from edged_backends.lower.strides import broadcast_dims, item_bytes
 from edged_backends.lower.table import lut
@@ -131,6 +132,13 @@ def _quantised_params(lowering: Lowering, node: Node) -> tuple[str, Mapping[str,
     rule = _QUANTISED.get(node.op)
     if rule is None:
         raise RefusedError(f"{node.op} of quantised {a.dtype}")
+    if (
+        node.op in ("add", "sub")
+        and suffix == "s16"
+        and attr(node, "pot_scale_int16", True)
+        and _by_shift(a, b, out)
+    ):
+        raise RefusedError("int16 tensors whose scales are powers of two, which TFLite only shifts")
     low, high = clamp_q(node, out)
     zeros = {
         "zero_a": a.zero_point,
@@ -140,6 +148,12 @@ def _quantised_params(lowering: Lowering, node: Node) -> tuple[str, Mapping[str,
         "high": high,
     }
     return f"{name}_{suffix}", {**_ZERO, **zeros, **rule(node, a, b, out)}
+
+
+def _by_shift(a: Quant, b: Quant, out: Quant) -> bool:
+    """Does TFLite's power-of-two form of int16 sums apply: all scales powers of two, one input at the output's?"""
+    first, second, result = (power_of_two(_scale(q)) for q in (a, b, out))
+    return result is not None and None not in (first, second) and result in (first, second)
 
 
 def _same(a: Quant, b: Quant) -> bool:
