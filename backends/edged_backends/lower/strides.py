@@ -54,7 +54,7 @@ def move(lowering: Lowering, to: Ref, target: Array, source_ref: Ref, source: Ar
     dims = _ordered(dims, size)
     if len(dims) > RANK:
         raise RefusedError(f"a movement over {len(dims)} dimensions; the kernel has {RANK}")
-    first, rest = (dims[0], dims[1:]) if dims else (_ONE, [])
+    first, rest = (dims[0], dims[1:]) if len(dims) > 1 else (_ONE, dims)
     dims = [first, *[_ONE] * (RANK - 1 - len(rest)), *rest]
     params = {f"n{i}": d.count for i, d in enumerate(dims)}
     params.update({f"s{i}": d.source for i, d in enumerate(dims)})
