@@ -68,8 +68,8 @@ static size_t copied(const edged_conv_s8_params *p) {
     return (size_t)(p->segments == 1 ? p->band * p->out_w * p->kernel_h * p->kernel_w * p->in_c : height * width * p->in_c);
 }
 
-/* Bytes of one copied int8 activation: rows with pairs of depth widen it. */
-static size_t width(const edged_kernel_row *row) { return row->kr == 2 ? 2 : 1; }
+/* Bytes of one copied int8 activation: rows that take single or pairs of depth widen it. */
+static size_t width(const edged_kernel_row *row) { return row->kr <= 2 ? 2 : 1; }
 
 size_t gemm_conv_s8_scratch(const edged_conv_s8_params *p, const edged_kernel_row *row) {
     const size_t pixels = (size_t)(p->band * p->out_w);

@@ -187,8 +187,8 @@ def scratch_s8(shape: ConvShape, row: KernelRow) -> int:
 
 
 def copied_width(row: KernelRow) -> int:
-    """Bytes of one copied int8 activation: rows that take pairs of depth widen it."""
-    return 2 if row.kr == 2 else 1
+    """Bytes of one copied int8 activation: rows that take single or pairs of depth widen it."""
+    return 2 if row.kr <= 2 else 1
 
 
 def scratch_fc_s8(rows: int, depth: int, row: KernelRow) -> int:

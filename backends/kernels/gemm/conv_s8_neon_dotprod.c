@@ -1,0 +1,11 @@
+/* int8 convolution and fully connected layers on NEON with sdot. */
+#include "../abi.h"
+#include "tile_s8_neon_dotprod.h"
+
+#define COPY(to, from, n) memcpy(to, from, (size_t)(n))
+#define FILL(to, n) memset(to, zero, (size_t)(n))
+#include "conv_unit_s8.inc"
+
+#define CONV_S8 conv_s8_8x12_neon_dotprod
+#define FC_S8 fc_s8_8x12_neon_dotprod
+#include "conv_s8_neon.inc"

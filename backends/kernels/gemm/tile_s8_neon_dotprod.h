@@ -1,0 +1,53 @@
+/* The inner loops of int8 products on NEON with sdot: MR rows times NB blocks of 4 channels of packed weights, groups of 4 of
+ * depth; sums left in a buffer. 24 accumulators, 3 weights and 4 activations fill the registers. */
+#ifndef EDGED_TILE_S8_NEON_DOTPROD_H
+#define EDGED_TILE_S8_NEON_DOTPROD_H
+
+#pragma GCC optimize("no-schedule-insns")   /* scheduling before register allocation loads all rows at once and spills accumulators */
+#include <arm_neon.h>
+
+enum { S8_ROWS = 8, S8_BLOCKS = 3, S8_LANES = 4, S8_GROUP = 4, S8_OFFSET = 0 };
+
+typedef int8_t s8_copied;
+#include "tile_s8_neon.h"
+
+static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t, const int MR, const int NB) {
+    int32x4_t sum[S8_ROWS][S8_BLOCKS];
+    const int8_t *row[S8_ROWS], *weights[S8_BLOCKS];
+    UNROLL for (int r = 0; r < MR; r++) row[r] = t->base + t->rows[r];
+    UNROLL for (int j = 0; j < NB; j++) weights[j] = t->weights + j * t->stride;
+    UNROLL for (int j = 0; j < NB; j++)
+        UNROLL for (int r = 0; r < MR; r++) sum[r][j] = vld1q_s32(t->bias + S8_LANES * j);
+    for (int32_t s = 0; s < t->segment_count; s++) {
+        ptrdiff_t at = t->segments[s];
+        const ptrdiff_t end = at + t->length;
+        do {
+            int8x16_t w[S8_BLOCKS];
+            UNROLL for (int j = 0; j < NB; j++) {
+                w[j] = vld1q_s8(weights[j]);
+                weights[j] += S8_LANES * S8_GROUP;
+            }
+            UNROLL for (int r = 0; r < MR; r++) {
+                const int8x16_t a = vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)(const void *)(row[r] + at)));
+                UNROLL for (int j = 0; j < NB; j++) sum[r][j] = vdotq_s32(sum[r][j], w[j], a);
+            }
+            at += S8_GROUP;
+        } while (at < end);
+    }
+    UNROLL for (int j = 0; j < NB; j++)
+        UNROLL for (int r = 0; r < MR; r++) vst1q_s32(t->sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
+}
+
+#define S8_TILE(MR, NB) \
+    static void s8_tile_##MR##x##NB(const s8_tile *t) { s8_tile_body(t, MR, NB); }
+#define S8_TILES(MR) S8_TILE(MR, 1) S8_TILE(MR, 2) S8_TILE(MR, 3)
+S8_TILES(1) S8_TILES(2) S8_TILES(3) S8_TILES(4) S8_TILES(5) S8_TILES(6) S8_TILES(7) S8_TILES(8)
+#undef S8_TILES
+#undef S8_TILE
+
+#define S8_ROW(MR) {s8_tile_##MR##x1, s8_tile_##MR##x2, s8_tile_##MR##x3}
+static s8_tile_function *const S8_TILES[S8_ROWS][S8_BLOCKS] = {S8_ROW(1), S8_ROW(2), S8_ROW(3), S8_ROW(4),
+                                                               S8_ROW(5), S8_ROW(6), S8_ROW(7), S8_ROW(8)};
+#undef S8_ROW
+
+#endif
