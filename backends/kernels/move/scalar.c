@@ -52,6 +52,12 @@ void move_scalar(const void *params, void *const *operands, const edged_task *ta
     const edged_move_params *p = params;
     char *to = (char *)operands[0] + p->target;
     const char *from = (const char *)operands[1] + p->source;
+    if (p->n1 == 1 && p->n2 == 1 && p->n3 == 1 && p->n4 == 1) {
+        for (uint32_t i = task->begin; i < task->end; i++) {
+            run(to + (ptrdiff_t)i * p->d0, from + (ptrdiff_t)i * p->s0, p->n5, p->d5, p->s5, p->size);
+        }
+        return;
+    }
     for (uint32_t i = task->begin; i < task->end; i++) {
         for (int32_t j = 0; j < p->n1; j++) {
             for (int32_t k = 0; k < p->n2; k++) {

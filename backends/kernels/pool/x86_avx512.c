@@ -1,4 +1,4 @@
 /* Pooling, vectorised by the compiler for this instruction set. */
 #define KERNEL_NAME(op) op##_avx512
-#define OWN_S8
+#define OWN_8_AND_32
 #include "pool.inc"
