@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from os import sched_yield
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -32,6 +33,8 @@ from edged_ipc.messages import Message
 from edged_ipc.rules import Role
 
 _READ = 1 << 12
+_MOST_SKIPPED = 64
+_DONTWAIT = int(socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("@ll")
 
 
@@ -112,8 +115,11 @@ def lost(goodbye: m.Goodbye | None, error: IpcError | None) -> IpcError:
 class Channel:
     """One connection, from Hello to its end. Any thread may `post` and `wait`."""
 
-    def __init__(self, sock: socket.socket, client: str, timeout: float) -> None:
+    def __init__(self, sock: socket.socket, client: str, timeout: float, spin: float = 0.0) -> None:
         self._sock = sock
+        self._spin_seconds = spin
+        self._skip = 0
+        self._penalty = 1
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._connection = Connection(Role.CLIENT)
@@ -237,10 +243,12 @@ class Channel:
         if self.dead is not None:
             self._end(self.dead)
             return True
-        if deadline is not None and not self._poll.poll(max(deadline - monotonic(), 0.0) * 1e3):
-            return False
         try:
-            count = self._sock.recv_into(connection.room(_READ))
+            count = self._watch() if self._spin_seconds else -1
+            if count < 0:
+                if deadline is not None and not self._poll.poll(max(deadline - monotonic(), 0.0) * 1e3):
+                    return False
+                count = self._sock.recv_into(connection.room(_READ))
             if not count:
                 self._end(NotConnectedError("edged has closed the connection"))
                 return True
@@ -252,6 +260,29 @@ class Channel:
         except RemoteProtocolError as error:
             self._end(error)
         return True
+
+    def _watch(self) -> int:
+        """Looks for bytes for a while before going to sleep; how many were read, -1 for none.
+
+        Falling asleep and being woken on another core costs tens of microseconds. Looking costs processor
+        time, so it gives way to whoever wants the core, and when it was in vain it is left out for the next
+        times, more and more of them.
+        """
+        if self._skip:
+            self._skip -= 1
+            return -1
+        room, receive = self._connection.room(_READ), self._sock.recv_into
+        end = monotonic() + self._spin_seconds
+        while True:
+            try:
+                count = receive(room, 0, _DONTWAIT)
+                self._penalty = 1
+                return count
+            except BlockingIOError:
+                sched_yield()
+            if monotonic() >= end:
+                self._skip = self._penalty = min(2 * self._penalty, _MOST_SKIPPED)
+                return -1
 
     def _take(self, message: Message) -> None:
         if type(message) is m.Goodbye:

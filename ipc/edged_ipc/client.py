@@ -26,6 +26,8 @@ from edged_ipc.errors import NotConnectedError, ShuttingDownError
 from edged_ipc.model import Model
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
+SPIN = 1e-4
+"""Seconds that a waiting thread looks for its answer before it sleeps, as long as that tends to help."""
 
 
 def default_paths() -> list[str]:
@@ -69,17 +71,25 @@ class Client:
     for, in seconds."""
 
     def __init__(
-        self, path: str, *, inline: bool = False, name: str = "", timeout: float = 5.0, patience: float = 10.0
+        self,
+        path: str,
+        *,
+        inline: bool = False,
+        name: str = "",
+        timeout: float = 5.0,
+        patience: float = 10.0,
+        spin: float = SPIN,
     ) -> None:
         self.path = path
         self.inline = inline
         self._name = name or program_name()
         self._timeout = timeout
         self._patience = patience
+        self._spin = spin
         self._lock = RLock()
         self._models: list[Model] = []
         self._closed = False
-        self._channel = Channel(dial(path, timeout), self._name, timeout)
+        self._channel = Channel(dial(path, timeout), self._name, timeout, spin)
         _CLIENTS.add(self)
 
     @property
@@ -128,7 +138,7 @@ class Client:
         deadline, pause = monotonic() + self._patience, FIRST_PAUSE
         while True:
             try:
-                return Channel(dial(self.path, self._timeout), self._name, self._timeout)
+                return Channel(dial(self.path, self._timeout), self._name, self._timeout, self._spin)
             except (NotConnectedError, ShuttingDownError):
                 if monotonic() + pause > deadline:
                     raise
@@ -169,11 +179,14 @@ def connect(
     name: str = "",
     timeout: float = 5.0,
     patience: float = 10.0,
+    spin: float = SPIN,
 ) -> Client:
     """Connects to the daemon at `path`: by default $EDGED_SOCKET, /run/edged/edged.sock, or
     $XDG_RUNTIME_DIR/edged/edged.sock.
 
-    `inline` sends tensors through the socket, for where file descriptors cannot be passed. NotConnectedError
-    when nobody is there.
+    `inline` sends tensors through the socket, for where file descriptors cannot be passed. `spin` is for how
+    many seconds a waiting thread looks for its answer before it sleeps, which saves tens of microseconds
+    where client and daemon are on different cores; it is left out while it is in vain, and 0 turns it off.
+    NotConnectedError when nobody is there.
     """
-    return Client(find(path), inline=inline, name=name, timeout=timeout, patience=patience)
+    return Client(find(path), inline=inline, name=name, timeout=timeout, patience=patience, spin=spin)

@@ -3,7 +3,7 @@
     python tests/bench/bench_ipc.py [--seconds 1] [--clients 1 4 16]
 
 Jobs: a slot of 490 bytes and one of 602,112. Clients: `shared` copies arrays in and out of its slots, `slot` works on them in place,
-`inline` sends the tensors through the socket, `asyncio` is the asyncio client. The raw echo sends 40 bytes and gets 32, like a request,
+`asleep` is `shared` that sleeps at once instead of looking for its answer for a while, `inline` sends the tensors through the socket, `asyncio` is the asyncio client. The raw echo sends 40 bytes and gets 32, like a request,
 or the whole tensor there and back. Placement: `same` puts everybody on one core, `across` the server on core 0 and the clients on
 core 1. Latencies are of all clients together; `cpu us` is processor time of server and clients per round trip. Prints figures, asserts none.
 """
@@ -88,7 +88,7 @@ def client_step(path: str, size: int, kind: str) -> Step:
     """A round trip through edged_ipc."""
     from edged_ipc import connect
 
-    client = connect(path, inline=kind == "inline")
+    client = connect(path, inline=kind == "inline", spin=0.0 if kind == "asleep" else 1e-4)
     model = client.open(f"echo-{size}")
     x = np.arange(size).astype(np.uint8)
     np.testing.assert_array_equal(model(x)[0], x)
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 16])
     parser.add_argument(
-        "--kinds", nargs="*", default=["raw", "raw all", "shared", "slot", "inline", "asyncio"]
+        "--kinds", nargs="*", default=["raw", "raw all", "shared", "slot", "asleep", "inline", "asyncio"]
     )
     options = parser.parse_args()
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
