@@ -10,8 +10,8 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from edged_ipc import messages as m
-from edged_ipc.channel import lost
 from edged_ipc.connection import Connection
+from edged_ipc.dialing import lost
 from edged_ipc.errors import IpcError, NotConnectedError, RemoteProtocolError, from_wire
 from edged_ipc.messages import Message
 from edged_ipc.rules import Role

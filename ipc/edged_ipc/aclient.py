@@ -18,8 +18,8 @@ from typing import Any
 from edged_ipc import messages as m
 from edged_ipc.achannel import AsyncChannel
 from edged_ipc.amodel import AsyncModel
-from edged_ipc.channel import unreachable
 from edged_ipc.client import FIRST_PAUSE, LONGEST_PAUSE, find, program_name
+from edged_ipc.dialing import unreachable
 from edged_ipc.errors import NotConnectedError, ShuttingDownError
 
 

@@ -21,7 +21,8 @@ from typing import Any
 from weakref import WeakSet
 
 from edged_ipc import messages as m
-from edged_ipc.channel import Channel, dial
+from edged_ipc.channel import Channel
+from edged_ipc.dialing import dial
 from edged_ipc.errors import NotConnectedError, ShuttingDownError
 from edged_ipc.model import Model
 

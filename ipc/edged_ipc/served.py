@@ -126,6 +126,12 @@ class Served:
             self.answer(m.Goodbye(int(code), message[: 1 << 14], remedy))
         self.drop(message)
 
+    def give_up(self) -> None:
+        """The daemon stops: nobody will hear how what was read and has no answer ends."""
+        for request in list(self.connection.outstanding):
+            text = "the daemon stopped while this request was under way"
+            self.answer(m.Failed(request, Code.UNKNOWN_OUTCOME, text, "it may have been done, or not"))
+
     def drop(self, why: str) -> None:
         """Closes the socket. Sessions end when the last request under way on them has been answered."""
         if self.gone:

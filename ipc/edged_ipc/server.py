@@ -223,6 +223,6 @@ class Server:
         self._drain()
         self.stopping = True
         for served in list(self.served):
-            served.sessions.give_up()
+            served.give_up()
             text = "the daemon is stopping; what has no answer was not run"
             served.goodbye(Code.SHUTTING_DOWN, text, "send it again")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from edged_ipc import messages as m
 from edged_ipc import shm
-from edged_ipc.codes import Code
 from edged_ipc.errors import (
     BadInputError,
     BadSlotError,
@@ -48,15 +47,6 @@ class Sessions:
         """The connection has ended."""
         for table in list(self.tables.values()):
             self._end_session(table)
-
-    def give_up(self) -> None:
-        """The daemon stops: nobody will hear how the requests under way end."""
-        for table in self.tables.values():
-            for request in table.requests:
-                if request:
-                    self.served.answer(
-                        m.Failed(request, Code.UNKNOWN_OUTCOME, "the daemon stopped while this request ran")
-                    )
 
     @property
     def under_way(self) -> int:

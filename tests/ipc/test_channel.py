@@ -11,8 +11,9 @@ import pytest
 
 from edged_ipc import errors
 from edged_ipc import messages as m
-from edged_ipc.channel import Answer, Channel, dial
+from edged_ipc.channel import Answer, Channel
 from edged_ipc.connection import Connection
+from edged_ipc.dialing import dial
 from edged_ipc.rules import Role
 
 

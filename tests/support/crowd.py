@@ -1,8 +1,8 @@
 """A crowd of client processes that are killed while they work, for the soak of edged_ipc.
 
-    python crowd.py SOCKET WORKERS REQUESTS SECONDS_BETWEEN_KILLS
+    python crowd.py SOCKET WORKERS REQUESTS KILLS SECONDS_BETWEEN_KILLS
 
-Every request carries a number that no other one has; its answer must carry the same. Prints a line of JSON: requests answered right,
+Goes on until as many requests were answered and as many workers killed. Every request carries a number that no other one has; its answer must carry the same. Prints a line of JSON: requests answered right,
 wrong ones, and kills.
 """
 
@@ -58,14 +58,15 @@ def start(path: str, number: int, out: int) -> int:
 
 
 def main() -> None:
-    path, workers, requests, pause = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    path, pause = sys.argv[1], float(sys.argv[5])
+    workers, requests, least = (int(x) for x in sys.argv[2:5])
     rng = random.Random(7)
     read, write = os.pipe()
     numbers = itertools.count(1)
     living = [start(path, next(numbers), write) for _ in range(workers)]
     right = wrong = kills = failed = 0
     next_kill = time.monotonic() + pause
-    while right + wrong < requests and failed < 10:
+    while (right + wrong < requests or kills < least) and failed < 10:
         if select.select([read], [], [], 0.01)[0]:
             for line in os.read(read, 16 * 256).split(b"\n"):
                 if line.strip():
