@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import socket
@@ -171,6 +172,7 @@ def test_two_sockets(here: Any, tmp_path: Any) -> None:
 
 def test_out_of_file_descriptors(here: Any) -> None:
     """The daemon turns clients away, says so in its log, does not spin, and goes on serving those it has."""
+    gc.collect()  # so that no descriptor of an earlier test is closed, and free again, meanwhile
     client = RawClient(here.path)
     opened = client.open("echo-4")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -2,8 +2,8 @@
 
     python crowd.py SOCKET WORKERS REQUESTS KILLS SECONDS_BETWEEN_KILLS
 
-Goes on until as many requests were answered and as many workers killed. Every request carries a number that no other one has; its answer must carry the same. Prints a line of JSON: requests answered right,
-wrong ones, and kills.
+Goes on until as many requests were answered and as many workers killed. Every request carries a number that no other one has; its
+answer must carry the same. Prints a line of JSON: requests answered right, wrong ones, and kills.
 """
 
 from __future__ import annotations
