@@ -315,7 +315,7 @@ def _f32(lowering: Lowering, node: Node, weights: Array) -> str | None:
 
 
 def _hybrid(lowering: Lowering, node: Node, weights: Array) -> str | None:
-    """Float activations with integer weights: each image is quantised by itself, then multiplied as integers."""
+    """Float activations with integer weights: each image is quantised by itself, then summed in integers."""
     low, high = clamp_f32(node)
     p = _geometry(node, weights)
     p.update(block=0, act_min=low, act_max=high)

@@ -1,12 +1,12 @@
 /* The inner loops of int8 products on NEON with sdot: MR rows times NB blocks of 4 channels of packed weights, groups of 4 of
- * depth; sums left in a buffer. 24 accumulators, 3 weights and 4 activations fill the registers. */
+ * depth; sums left in a buffer. 24 accumulators, 4 weights and the activations of a row stay in registers. */
 #ifndef EDGED_TILE_S8_NEON_DOTPROD_H
 #define EDGED_TILE_S8_NEON_DOTPROD_H
 
 #pragma GCC optimize("no-schedule-insns")   /* scheduling before register allocation loads all rows at once and spills accumulators */
 #include <arm_neon.h>
 
-enum { S8_ROWS = 8, S8_BLOCKS = 3, S8_LANES = 4, S8_GROUP = 4, S8_OFFSET = 0 };
+enum { S8_ROWS = 6, S8_BLOCKS = 4, S8_LANES = 4, S8_GROUP = 4, S8_OFFSET = 0 };
 
 typedef int8_t s8_copied;
 #include "tile_s8_neon.h"
@@ -40,14 +40,14 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
 
 #define S8_TILE(MR, NB) \
     static void s8_tile_##MR##x##NB(const s8_tile *t) { s8_tile_body(t, MR, NB); }
-#define S8_TILES(MR) S8_TILE(MR, 1) S8_TILE(MR, 2) S8_TILE(MR, 3)
-S8_TILES(1) S8_TILES(2) S8_TILES(3) S8_TILES(4) S8_TILES(5) S8_TILES(6) S8_TILES(7) S8_TILES(8)
+#define S8_TILES(MR) S8_TILE(MR, 1) S8_TILE(MR, 2) S8_TILE(MR, 3) S8_TILE(MR, 4)
+S8_TILES(1) S8_TILES(2) S8_TILES(3) S8_TILES(4) S8_TILES(5) S8_TILES(6)
 #undef S8_TILES
 #undef S8_TILE
 
-#define S8_ROW(MR) {s8_tile_##MR##x1, s8_tile_##MR##x2, s8_tile_##MR##x3}
-static s8_tile_function *const S8_TILES[S8_ROWS][S8_BLOCKS] = {S8_ROW(1), S8_ROW(2), S8_ROW(3), S8_ROW(4),
-                                                               S8_ROW(5), S8_ROW(6), S8_ROW(7), S8_ROW(8)};
+#define S8_ROW(MR) {s8_tile_##MR##x1, s8_tile_##MR##x2, s8_tile_##MR##x3, s8_tile_##MR##x4}
+static s8_tile_function *const S8_TILES[S8_ROWS][S8_BLOCKS] = {S8_ROW(1), S8_ROW(2), S8_ROW(3),
+                                                               S8_ROW(4), S8_ROW(5), S8_ROW(6)};
 #undef S8_ROW
 
 #endif

@@ -1,0 +1,184 @@
+/* int8 depthwise on NEON, weights as they are ([kernel_h][kernel_w][channels]): sixteen channels of a pixel at a time. Two taps are summed
+ * in int16 (weights from -127 to 127 cannot overflow it) and then added to int32. Where a window leaves the input only its
+ * inner taps count, as in the portable form; the input's zero point is taken off by the sum of the weights of the taps that count.
+ * Fewer than sixteen channels, multipliers above 1, weights with a zero point and weights of -128 are left to the portable form. */
+#include <arm_neon.h>
+#include <string.h>
+
+#include "../abi.h"
+#include "../params.h"
+#include "taps.h"
+
+edged_kernel dw_s8_scalar;
+
+enum { LANES = 16, MOST_TAPS = 128 };
+
+/* What sixteen channels need at the end: bias already less zero point times weights, for all taps. */
+typedef struct channels16 {
+    int32x4_t bias[4], sum[4], multiplier[4], left[4], right[4];
+} channels16;
+
+typedef struct row_frame {
+    int32x4_t input_zero;
+    int16x8_t output_zero;
+    int8x16_t low, high;
+    int32_t any_left;
+} row_frame;
+
+typedef struct tap_list {
+    const int8_t *from[MOST_TAPS];
+    const int8_t *weights[MOST_TAPS];
+    int32_t count;
+} tap_list;
+
+static inline int32x4_t requantise(int32x4_t x, const channels16 *k, int v, int any_left) {
+    if (any_left) x = vshlq_s32(x, k->left[v]);
+    x = vqrdmulhq_s32(x, k->multiplier[v]);
+    x = vsraq_n_s32(x, vandq_s32(x, k->right[v]), 31);
+    return vrshlq_s32(x, k->right[v]);
+}
+
+static inline void finish(const row_frame *f, const channels16 *k, int32x4_t acc[4], int8_t *out) {
+    for (int v = 0; v < 4; v++) acc[v] = requantise(acc[v], k, v, f->any_left);
+    const int16x8_t a = vqaddq_s16(vcombine_s16(vqmovn_s32(acc[0]), vqmovn_s32(acc[1])), f->output_zero);
+    const int16x8_t b = vqaddq_s16(vcombine_s16(vqmovn_s32(acc[2]), vqmovn_s32(acc[3])), f->output_zero);
+    const int8x16_t r = vcombine_s8(vqmovn_s16(a), vqmovn_s16(b));
+    vst1q_s8(out, vminq_s8(vmaxq_s8(r, f->low), f->high));
+}
+
+static inline void add_wide(int32x4_t acc[4], int16x8_t a, int16x8_t b) {
+    acc[0] = vaddw_s16(acc[0], vget_low_s16(a));
+    acc[1] = vaddw_high_s16(acc[1], a);
+    acc[2] = vaddw_s16(acc[2], vget_low_s16(b));
+    acc[3] = vaddw_high_s16(acc[3], b);
+}
+
+/* `from` is where each tap of the first pixel reads; `at` how much further this pixel does. */
+static inline __attribute__((always_inline)) void multiply(const tap_list *t, int32_t count, ptrdiff_t at, int32_t c,
+                                                           int32x4_t acc[4]) {
+    int32_t n = 0;
+    for (; n + 2 <= count; n += 2) {
+        const int8x16_t x = vld1q_s8(t->from[n] + at + c), w = vld1q_s8(t->weights[n] + c);
+        const int8x16_t y = vld1q_s8(t->from[n + 1] + at + c), u = vld1q_s8(t->weights[n + 1] + c);
+        const int16x8_t low = vmlal_s8(vmull_s8(vget_low_s8(x), vget_low_s8(w)), vget_low_s8(y), vget_low_s8(u));
+        add_wide(acc, low, vmlal_high_s8(vmull_high_s8(x, w), y, u));
+    }
+    if (n < count) {
+        const int8x16_t x = vld1q_s8(t->from[n] + at + c), w = vld1q_s8(t->weights[n] + c);
+        add_wide(acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
+    }
+}
+
+/* The 3x3 window with its weights in registers. */
+static inline void multiply_nine(const int8_t *const from[9], const int8x16_t w[9], ptrdiff_t at, int32x4_t acc[4]) {
+    _Pragma("GCC unroll 4") for (int n = 0; n < 8; n += 2) {
+        const int8x16_t x = vld1q_s8(from[n] + at), y = vld1q_s8(from[n + 1] + at);
+        const int16x8_t low = vmlal_s8(vmull_s8(vget_low_s8(x), vget_low_s8(w[n])), vget_low_s8(y), vget_low_s8(w[n + 1]));
+        add_wide(acc, low, vmlal_high_s8(vmull_high_s8(x, w[n]), y, w[n + 1]));
+    }
+    const int8x16_t x = vld1q_s8(from[8] + at);
+    add_wide(acc, vmull_s8(vget_low_s8(x), vget_low_s8(w[8])), vmull_high_s8(x, w[8]));
+}
+
+static void sum_weights(const tap_list *t, int32_t c, int32x4_t sum[4]) {
+    for (int v = 0; v < 4; v++) sum[v] = vdupq_n_s32(0);
+    for (int32_t n = 0; n < t->count; n++) {
+        const int8x16_t w = vld1q_s8(t->weights[n] + c);
+        add_wide(sum, vmovl_s8(vget_low_s8(w)), vmovl_high_s8(w));
+    }
+}
+
+static void list_taps(const edged_depthwise_s8_params *p, const int8_t *image, const int8_t *weights, const edged_taps *taps,
+                      tap_list *t) {
+    t->count = 0;
+    for (int32_t ky = taps->y0; ky < taps->y1; ky++)
+        for (int32_t kx = taps->x0; kx < taps->x1; kx++) {
+            const ptrdiff_t y = taps->top + ky * p->dilation_h, x = taps->left + kx * p->dilation_w;
+            t->from[t->count] = image + (y * p->in_w + x) * p->channels;
+            t->weights[t->count++] = weights + (ptrdiff_t)(ky * p->kernel_w + kx) * p->channels;
+        }
+}
+
+/* The pixels [x, stop), whose windows have the same taps, for sixteen channels from c on. */
+static void run(const edged_depthwise_s8_params *p, const row_frame *f, channels16 *k, const tap_list *t, int32_t c, int32_t count,
+                int8_t *out) {
+    sum_weights(t, c, k->sum);
+    int32x4_t start[4];
+    for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], k->sum[v], f->input_zero);
+    const ptrdiff_t step = (ptrdiff_t)p->stride_w * p->channels;
+    if (t->count == 9) {
+        int8x16_t w[9];
+        const int8_t *from[9];
+        for (int n = 0; n < 9; n++) {
+            w[n] = vld1q_s8(t->weights[n] + c);
+            from[n] = t->from[n] + c;
+        }
+        for (int32_t i = 0; i < count; i++) {
+            int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
+            multiply_nine(from, w, i * step, acc);
+            finish(f, k, acc, out + (ptrdiff_t)i * p->channels + c);
+        }
+        return;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
+        multiply(t, t->count, i * step, c, acc);
+        finish(f, k, acc, out + (ptrdiff_t)i * p->channels + c);
+    }
+}
+
+static int32_t same_taps(const edged_depthwise_s8_params *p, const edged_taps *taps, int32_t x) {
+    if (taps->x0 || taps->x1 < p->kernel_w) return 1;
+    const int32_t reach = (p->kernel_w - 1) * p->dilation_w;
+    const int32_t last = (p->in_w - 1 - reach + p->pad_left) / p->stride_w;    /* the last pixel whose window is whole */
+    const int32_t end = last + 1 < p->out_w ? last + 1 : p->out_w;
+    return end > x ? end - x : 1;
+}
+
+static void row_of(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *f) {
+    const int32_t image = (int32_t)unit / p->out_h, y = (int32_t)unit % p->out_h;
+    const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels;
+    int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)unit * p->out_w * p->channels;
+    tap_list t;
+    for (int32_t x = 0, count; x < p->out_w; x += count, out += (ptrdiff_t)count * p->channels) {
+        const edged_taps taps = EDGED_TAPS(p, y, x);
+        count = same_taps(p, &taps, x);
+        list_taps(p, in, operands[2], &taps, &t);
+        for (int32_t c = 0; c < p->channels; c += LANES) {
+            if (c + LANES > p->channels) c = p->channels - LANES;    /* the last sixteen, some of them again */
+            channels16 k;
+            for (int v = 0; v < 4; v++) {
+                const int32x4_t s = vld1q_s32((const int32_t *)operands[5] + c + 4 * v), zero = vdupq_n_s32(0);
+                k.bias[v] = vld1q_s32((const int32_t *)operands[3] + c + 4 * v);
+                k.multiplier[v] = vld1q_s32((const int32_t *)operands[4] + c + 4 * v);
+                k.left[v] = vmaxq_s32(s, zero);
+                k.right[v] = vminq_s32(s, zero);
+            }
+            run(p, f, &k, &t, c, count, out);
+        }
+    }
+}
+
+/* Is a weight -128? Then two products may leave int16. */
+static int overflows(const int8_t *weights, ptrdiff_t n) {
+    int8x16_t least = vdupq_n_s8(0);
+    ptrdiff_t i = 0;
+    for (; i + 16 <= n; i += 16) least = vminq_s8(least, vld1q_s8(weights + i));
+    int8_t found = vminvq_s8(least);
+    for (; i < n; i++) found = weights[i] < found ? weights[i] : found;
+    return found == -128;
+}
+
+void dw_s8_16c_neon(const void *params, void *const *operands, const edged_task *task) {
+    const edged_depthwise_s8_params *p = params;
+    const ptrdiff_t taps = (ptrdiff_t)p->kernel_h * p->kernel_w;
+    if (p->multiplier != 1 || p->channels < LANES || p->weight_zero || taps > MOST_TAPS ||
+        overflows(operands[2], taps * p->channels)) {
+        dw_s8_scalar(params, operands, task);
+        return;
+    }
+    row_frame f = {vdupq_n_s32(p->input_zero), vdupq_n_s16((int16_t)p->output_zero), vdupq_n_s8((int8_t)p->act_min),
+                   vdupq_n_s8((int8_t)p->act_max), 0};
+    for (int32_t c = 0; c < p->channels; c++) f.any_left |= ((const int32_t *)operands[5])[c] > 0;
+    for (uint32_t unit = task->begin; unit < task->end; unit++) row_of(p, operands, unit, &f);
+}
