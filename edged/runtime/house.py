@@ -64,7 +64,8 @@ class House:
         self.registry = Registry(
             self.devices, self.measured, memory_bytes=config.limits.memory_bytes, log=log
         )
-        self.recovery = Recovery(self.registry, hang_seconds=config.limits.run_seconds, log=log)
+        patience = config.limits.run_seconds * 1.25 + 0.25  # an isolated child is ended by its own limit first
+        self.recovery = Recovery(self.registry, hang_seconds=patience, log=log)
         walk.failed, walk.park = self.recovery.failed, self.recovery.park
         self.recovery.start()
 

@@ -1,7 +1,7 @@
 /* int8 depthwise on NEON, weights as they are ([kernel_h][kernel_w][channels]): sixteen channels of a pixel at a time. Two taps are summed
  * in int16 (weights from -127 to 127 cannot overflow it) and then added to int32. Where a window leaves the input only its
  * inner taps count, as in the portable form; the input's zero point is taken off by the sum of the weights of the taps that count.
- * Fewer than sixteen channels, multipliers above 1, weights with a zero point and weights of -128 are left to the portable form. */
+ * Fewer than eight channels, multipliers above 1, weights with a zero point and weights of -128 are left to the portable form. */
 #include <arm_neon.h>
 #include <string.h>
 
@@ -80,6 +80,35 @@ static inline void multiply_nine(const int8_t *const from[9], const int8x16_t w[
     add_wide(acc, vmull_s8(vget_low_s8(x), vget_low_s8(w[8])), vmull_high_s8(x, w[8]));
 }
 
+/* Eight to fifteen channels: eight of a pixel at a time, the last eight of them again. */
+static void run_eight(const edged_depthwise_s8_params *p, const row_frame *f, const channels16 *k, const tap_list *t, int32_t c,
+                      int32_t count, int8_t *out) {
+    const ptrdiff_t step = (ptrdiff_t)p->stride_w * p->channels;
+    int16x8_t all = vdupq_n_s16(0);
+    for (int32_t n = 0; n < t->count; n++) all = vaddw_s8(all, vld1_s8(t->weights[n] + c));
+    const int32x4_t start0 = vmlsq_s32(k->bias[0], vmovl_s16(vget_low_s16(all)), f->input_zero);
+    const int32x4_t start1 = vmlsq_s32(k->bias[1], vmovl_high_s16(all), f->input_zero);
+    for (int32_t i = 0; i < count; i++, out += p->channels) {
+        int32x4_t low = start0, high = start1;
+        int32_t n = 0;
+        for (; n + 2 <= t->count; n += 2) {
+            const int16x8_t both = vmlal_s8(vmull_s8(vld1_s8(t->from[n] + i * step + c), vld1_s8(t->weights[n] + c)),
+                                            vld1_s8(t->from[n + 1] + i * step + c), vld1_s8(t->weights[n + 1] + c));
+            low = vaddw_s16(low, vget_low_s16(both));
+            high = vaddw_high_s16(high, both);
+        }
+        if (n < t->count) {
+            const int16x8_t one = vmull_s8(vld1_s8(t->from[n] + i * step + c), vld1_s8(t->weights[n] + c));
+            low = vaddw_s16(low, vget_low_s16(one));
+            high = vaddw_high_s16(high, one);
+        }
+        low = requantise(low, k, 0, f->any_left);
+        high = requantise(high, k, 1, f->any_left);
+        const int16x8_t words = vqaddq_s16(vcombine_s16(vqmovn_s32(low), vqmovn_s32(high)), f->output_zero);
+        vst1_s8(out + c, vmin_s8(vmax_s8(vqmovn_s16(words), vget_low_s8(f->low)), vget_low_s8(f->high)));
+    }
+}
+
 static void sum_weights(const tap_list *t, int32_t c, int32x4_t sum[4]) {
     for (int v = 0; v < 4; v++) sum[v] = vdupq_n_s32(0);
     for (int32_t n = 0; n < t->count; n++) {
@@ -144,17 +173,19 @@ static void row_of(const edged_depthwise_s8_params *p, void *const *operands, ui
         const edged_taps taps = EDGED_TAPS(p, y, x);
         count = same_taps(p, &taps, x);
         list_taps(p, in, operands[2], &taps, &t);
-        for (int32_t c = 0; c < p->channels; c += LANES) {
-            if (c + LANES > p->channels) c = p->channels - LANES;    /* the last sixteen, some of them again */
+        const int32_t lanes = p->channels < LANES ? LANES / 2 : LANES;
+        for (int32_t c = 0; c < p->channels; c += lanes) {
+            if (c + lanes > p->channels) c = p->channels - lanes;    /* the last ones, some of them again */
             channels16 k;
-            for (int v = 0; v < 4; v++) {
+            for (int v = 0; v < lanes / 4; v++) {
                 const int32x4_t s = vld1q_s32((const int32_t *)operands[5] + c + 4 * v), zero = vdupq_n_s32(0);
                 k.bias[v] = vld1q_s32((const int32_t *)operands[3] + c + 4 * v);
                 k.multiplier[v] = vld1q_s32((const int32_t *)operands[4] + c + 4 * v);
                 k.left[v] = vmaxq_s32(s, zero);
                 k.right[v] = vminq_s32(s, zero);
             }
-            run(p, f, &k, &t, c, count, out);
+            if (lanes == LANES) run(p, f, &k, &t, c, count, out);
+            else run_eight(p, f, &k, &t, c, count, out);
         }
     }
 }
@@ -172,7 +203,7 @@ static int overflows(const int8_t *weights, ptrdiff_t n) {
 void dw_s8_16c_neon(const void *params, void *const *operands, const edged_task *task) {
     const edged_depthwise_s8_params *p = params;
     const ptrdiff_t taps = (ptrdiff_t)p->kernel_h * p->kernel_w;
-    if (p->multiplier != 1 || p->channels < LANES || p->weight_zero || taps > MOST_TAPS ||
+    if (p->multiplier != 1 || p->channels < LANES / 2 || p->weight_zero || taps > MOST_TAPS ||
         overflows(operands[2], taps * p->channels)) {
         dw_s8_scalar(params, operands, task);
         return;

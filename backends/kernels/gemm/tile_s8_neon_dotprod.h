@@ -19,8 +19,9 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
     UNROLL for (int j = 0; j < NB; j++)
         UNROLL for (int r = 0; r < MR; r++) sum[r][j] = vld1q_s32(t->bias + S8_LANES * j);
     for (int32_t s = 0; s < t->segment_count; s++) {
-        ptrdiff_t at = t->segments[s];
-        const ptrdiff_t end = at + t->length;
+        const int8_t *from[S8_ROWS];    /* each steps along by itself: ld1r has no offset, but increments */
+        UNROLL for (int r = 0; r < MR; r++) from[r] = row[r] + t->segments[s];
+        ptrdiff_t left = t->length;
         do {
             int8x16_t w[S8_BLOCKS];
             UNROLL for (int j = 0; j < NB; j++) {
@@ -28,11 +29,12 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
                 weights[j] += S8_LANES * S8_GROUP;
             }
             UNROLL for (int r = 0; r < MR; r++) {
-                const int8x16_t a = vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)(const void *)(row[r] + at)));
+                const int8x16_t a = vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)(const void *)from[r]));
+                from[r] += S8_GROUP;
                 UNROLL for (int j = 0; j < NB; j++) sum[r][j] = vdotq_s32(sum[r][j], w[j], a);
             }
-            at += S8_GROUP;
-        } while (at < end);
+            left -= S8_GROUP;
+        } while (left > 0);
     }
     UNROLL for (int j = 0; j < NB; j++)
         UNROLL for (int r = 0; r < MR; r++) vst1q_s32(t->sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
