@@ -15,7 +15,7 @@ enum { LANES = 16, MOST_TAPS = 128 };
 
 /* What sixteen channels need at the end: bias already less zero point times weights, for all taps. */
 typedef struct channels16 {
-    int32x4_t bias[4], sum[4], multiplier[4], left[4], right[4];
+    int32x4_t bias[4], multiplier[4], left[4], right[4];
 } channels16;
 
 typedef struct row_frame {
@@ -31,22 +31,24 @@ typedef struct tap_list {
     int32_t count;
 } tap_list;
 
-static inline int32x4_t requantise(int32x4_t x, const channels16 *k, int v, int any_left) {
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int32x4_t requantise(int32x4_t x, const channels16 *k, int v, int any_left) {
     if (any_left) x = vshlq_s32(x, k->left[v]);
     x = vqrdmulhq_s32(x, k->multiplier[v]);
     x = vsraq_n_s32(x, vandq_s32(x, k->right[v]), 31);
     return vrshlq_s32(x, k->right[v]);
 }
 
-static inline void finish(const row_frame *f, const channels16 *k, int32x4_t acc[4], int8_t *out) {
-    for (int v = 0; v < 4; v++) acc[v] = requantise(acc[v], k, v, f->any_left);
+INLINE void finish(const row_frame *f, const channels16 *k, int32x4_t acc[4], int8_t *out) {
+    _Pragma("GCC unroll 4") for (int v = 0; v < 4; v++) acc[v] = requantise(acc[v], k, v, f->any_left);
     const int16x8_t a = vqaddq_s16(vcombine_s16(vqmovn_s32(acc[0]), vqmovn_s32(acc[1])), f->output_zero);
     const int16x8_t b = vqaddq_s16(vcombine_s16(vqmovn_s32(acc[2]), vqmovn_s32(acc[3])), f->output_zero);
     const int8x16_t r = vcombine_s8(vqmovn_s16(a), vqmovn_s16(b));
     vst1q_s8(out, vminq_s8(vmaxq_s8(r, f->low), f->high));
 }
 
-static inline void add_wide(int32x4_t acc[4], int16x8_t a, int16x8_t b) {
+INLINE void add_wide(int32x4_t acc[4], int16x8_t a, int16x8_t b) {
     acc[0] = vaddw_s16(acc[0], vget_low_s16(a));
     acc[1] = vaddw_high_s16(acc[1], a);
     acc[2] = vaddw_s16(acc[2], vget_low_s16(b));
@@ -54,7 +56,7 @@ static inline void add_wide(int32x4_t acc[4], int16x8_t a, int16x8_t b) {
 }
 
 /* `from` is where each tap of the first pixel reads; `at` how much further this pixel does. */
-static inline __attribute__((always_inline)) void multiply(const tap_list *t, int32_t count, ptrdiff_t at, int32_t c,
+INLINE void multiply(const tap_list *t, int32_t count, ptrdiff_t at, int32_t c,
                                                            int32x4_t acc[4]) {
     int32_t n = 0;
     for (; n + 2 <= count; n += 2) {
@@ -70,7 +72,7 @@ static inline __attribute__((always_inline)) void multiply(const tap_list *t, in
 }
 
 /* The 3x3 window with its weights in registers. */
-static inline void multiply_nine(const int8_t *const from[9], const int8x16_t w[9], ptrdiff_t at, int32x4_t acc[4]) {
+INLINE void multiply_nine(const int8_t *const from[9], const int8x16_t w[9], ptrdiff_t at, int32x4_t acc[4]) {
     _Pragma("GCC unroll 4") for (int n = 0; n < 8; n += 2) {
         const int8x16_t x = vld1q_s8(from[n] + at), y = vld1q_s8(from[n + 1] + at);
         const int16x8_t low = vmlal_s8(vmull_s8(vget_low_s8(x), vget_low_s8(w[n])), vget_low_s8(y), vget_low_s8(w[n + 1]));
@@ -129,39 +131,46 @@ static void list_taps(const edged_depthwise_s8_params *p, const int8_t *image, c
 }
 
 /* The pixels [x, stop), whose windows have the same taps, for sixteen channels from c on. */
-static void run(const edged_depthwise_s8_params *p, const row_frame *f, channels16 *k, const tap_list *t, int32_t c, int32_t count,
-                int8_t *out) {
-    sum_weights(t, c, k->sum);
-    int32x4_t start[4];
-    for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], k->sum[v], f->input_zero);
-    const ptrdiff_t step = (ptrdiff_t)p->stride_w * p->channels;
-    if (t->count == 9) {
-        int8x16_t w[9];
-        const int8_t *from[9];
-        for (int n = 0; n < 9; n++) {
-            w[n] = vld1q_s8(t->weights[n] + c);
-            from[n] = t->from[n] + c;
-        }
-        for (int32_t i = 0; i < count; i++) {
-            int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
-            multiply_nine(from, w, i * step, acc);
-            finish(f, k, acc, out + (ptrdiff_t)i * p->channels + c);
-        }
-        return;
-    }
+static void run(const edged_depthwise_s8_params *p, const row_frame *given, const channels16 *of, const tap_list *t, int32_t c,
+                int32_t count, int8_t *out) {
+    const channels16 copy = *of, *k = &copy;    /* of our own: a store of int8 could change what is pointed to */
+    const row_frame own = *given, *f = &own;
+    int32x4_t start[4], sum[4];
+    sum_weights(t, c, sum);
+    for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], sum[v], f->input_zero);
+    const ptrdiff_t step = (ptrdiff_t)p->stride_w * p->channels, pitch = p->channels;
     for (int32_t i = 0; i < count; i++) {
         int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
         multiply(t, t->count, i * step, c, acc);
-        finish(f, k, acc, out + (ptrdiff_t)i * p->channels + c);
+        finish(f, k, acc, out + i * pitch + c);
     }
 }
 
-static int32_t same_taps(const edged_depthwise_s8_params *p, const edged_taps *taps, int32_t x) {
-    if (taps->x0 || taps->x1 < p->kernel_w) return 1;
-    const int32_t reach = (p->kernel_w - 1) * p->dilation_w;
-    const int32_t last = (p->in_w - 1 - reach + p->pad_left) / p->stride_w;    /* the last pixel whose window is whole */
-    const int32_t end = last + 1 < p->out_w ? last + 1 : p->out_w;
-    return end > x ? end - x : 1;
+/* The first and the end of the pixels whose windows lie inside from left to right. */
+static void whole_columns(const edged_depthwise_s8_params *p, int32_t *first, int32_t *end) {
+    const int32_t reach = (p->kernel_w - 1) * p->dilation_w, room = p->in_w - 1 - reach + p->pad_left;
+    const int32_t stop = room < 0 ? 0 : room / p->stride_w + 1;
+    *first = (p->pad_left + p->stride_w - 1) / p->stride_w;
+    *end = stop < p->out_w ? stop : p->out_w;
+    if (*end < *first) *end = *first = p->out_w;
+}
+
+static int32_t same_taps(const edged_depthwise_s8_params *p, int32_t x) {
+    int32_t first, end;
+    whole_columns(p, &first, &end);
+    return x >= first && x < end ? end - x : 1;
+}
+
+static channels16 channels_of(void *const *operands, int32_t c, int32_t vectors) {
+    channels16 k;
+    for (int v = 0; v < vectors; v++) {
+        const int32x4_t s = vld1q_s32((const int32_t *)operands[5] + c + 4 * v), zero = vdupq_n_s32(0);
+        k.bias[v] = vld1q_s32((const int32_t *)operands[3] + c + 4 * v);
+        k.multiplier[v] = vld1q_s32((const int32_t *)operands[4] + c + 4 * v);
+        k.left[v] = vmaxq_s32(s, zero);
+        k.right[v] = vminq_s32(s, zero);
+    }
+    return k;
 }
 
 static void row_of(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *f) {
@@ -171,21 +180,72 @@ static void row_of(const edged_depthwise_s8_params *p, void *const *operands, ui
     tap_list t;
     for (int32_t x = 0, count; x < p->out_w; x += count, out += (ptrdiff_t)count * p->channels) {
         const edged_taps taps = EDGED_TAPS(p, y, x);
-        count = same_taps(p, &taps, x);
+        count = same_taps(p, x);
         list_taps(p, in, operands[2], &taps, &t);
         const int32_t lanes = p->channels < LANES ? LANES / 2 : LANES;
         for (int32_t c = 0; c < p->channels; c += lanes) {
             if (c + lanes > p->channels) c = p->channels - lanes;    /* the last ones, some of them again */
-            channels16 k;
-            for (int v = 0; v < lanes / 4; v++) {
-                const int32x4_t s = vld1q_s32((const int32_t *)operands[5] + c + 4 * v), zero = vdupq_n_s32(0);
-                k.bias[v] = vld1q_s32((const int32_t *)operands[3] + c + 4 * v);
-                k.multiplier[v] = vld1q_s32((const int32_t *)operands[4] + c + 4 * v);
-                k.left[v] = vmaxq_s32(s, zero);
-                k.right[v] = vminq_s32(s, zero);
-            }
+            const channels16 k = channels_of(operands, c, lanes / 4);
             if (lanes == LANES) run(p, f, &k, &t, c, count, out);
             else run_eight(p, f, &k, &t, c, count, out);
+        }
+    }
+}
+
+/* A 3x3 window: weights stay in registers for a whole row; taps outside read sixteen zero points. */
+typedef struct nine {
+    const int8_t *from[9];
+    int32_t inside[3];       /* rows of the window that are in the image */
+} nine;
+
+static nine nine_of(const edged_depthwise_s8_params *p, const int8_t *in, int32_t y, int32_t x, int32_t c, const int8_t *zeros) {
+    nine n;
+    for (int32_t ky = 0; ky < 3; ky++) {
+        const int32_t row = y * p->stride_h - p->pad_top + ky * p->dilation_h;
+        n.inside[ky] = row >= 0 && row < p->in_h;
+        for (int32_t kx = 0; kx < 3; kx++) {
+            const int32_t column = x * p->stride_w - p->pad_left + kx * p->dilation_w;
+            const int ok = n.inside[ky] && column >= 0 && column < p->in_w;
+            n.from[ky * 3 + kx] = ok ? in + ((ptrdiff_t)row * p->in_w + column) * p->channels + c : zeros;
+        }
+    }
+    return n;
+}
+
+static void row_of_nine(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *given) {
+    const int32_t image = (int32_t)unit / p->out_h, y = (int32_t)unit % p->out_h;
+    const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels, *weights = operands[2];
+    const row_frame own = *given, *f = &own;
+    const ptrdiff_t pitch = p->channels, step = (ptrdiff_t)p->stride_w * p->channels;
+    int32_t first, end;
+    int8_t zeros[LANES];
+    vst1q_s8(zeros, vdupq_n_s8((int8_t)p->input_zero));
+    whole_columns(p, &first, &end);
+    for (int32_t c = 0; c < p->channels; c += LANES) {
+        if (c + LANES > p->channels) c = p->channels - LANES;    /* the last ones, some of them again */
+        int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)unit * p->out_w * pitch + c;
+        const channels16 copy = channels_of(operands, c, 4), *k = &copy;
+        int8x16_t w[9];
+        int32x4_t start[4], sum[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
+        for (int n = 0; n < 9; n++) {
+            w[n] = vld1q_s8(weights + n * pitch + c);
+            add_wide(sum, vmovl_s8(vget_low_s8(w[n])), vmovl_high_s8(w[n]));
+        }
+        for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], sum[v], f->input_zero);
+        for (int32_t x = 0; x < p->out_w;) {
+            const nine n = nine_of(p, in, y, x, c, zeros);
+            const int32_t count = x >= first && x < end ? end - x : 1;
+            ptrdiff_t steps[3];
+            for (int ky = 0; ky < 3; ky++) steps[ky] = n.inside[ky] ? step : 0;
+            const int8_t *from[9];
+            for (int i = 0; i < 9; i++) from[i] = n.from[i];
+            for (int32_t i = 0; i < count; i++) {
+                int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
+                multiply_nine(from, w, 0, acc);
+                finish(f, k, acc, out + (x + i) * pitch);
+                _Pragma("GCC unroll 9") for (int j = 0; j < 9; j++) from[j] += steps[j / 3];
+            }
+            x += count;
         }
     }
 }
@@ -211,5 +271,9 @@ void dw_s8_16c_neon(const void *params, void *const *operands, const edged_task 
     row_frame f = {vdupq_n_s32(p->input_zero), vdupq_n_s16((int16_t)p->output_zero), vdupq_n_s8((int8_t)p->act_min),
                    vdupq_n_s8((int8_t)p->act_max), 0};
     for (int32_t c = 0; c < p->channels; c++) f.any_left |= ((const int32_t *)operands[5])[c] > 0;
-    for (uint32_t unit = task->begin; unit < task->end; unit++) row_of(p, operands, unit, &f);
+    const int three = p->kernel_h == 3 && p->kernel_w == 3 && p->channels >= LANES;
+    for (uint32_t unit = task->begin; unit < task->end; unit++) {
+        if (three) row_of_nine(p, operands, unit, &f);
+        else row_of(p, operands, unit, &f);
+    }
 }

@@ -19,7 +19,7 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
     UNROLL for (int j = 0; j < NB; j++)
         UNROLL for (int r = 0; r < MR; r++) sum[r][j] = vld1q_s32(t->bias + S8_LANES * j);
     for (int32_t s = 0; s < t->segment_count; s++) {
-        const int8_t *from[S8_ROWS];    /* each steps along by itself: ld1r has no offset, but increments */
+        const int8_t *from[S8_ROWS];
         UNROLL for (int r = 0; r < MR; r++) from[r] = row[r] + t->segments[s];
         ptrdiff_t left = t->length;
         do {
@@ -29,15 +29,18 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
                 weights[j] += S8_LANES * S8_GROUP;
             }
             UNROLL for (int r = 0; r < MR; r++) {
-                const int8x16_t a = vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)(const void *)from[r]));
+                uint32_t four;
+                memcpy(&four, from[r], 4);
                 from[r] += S8_GROUP;
-                UNROLL for (int j = 0; j < NB; j++) sum[r][j] = vdotq_s32(sum[r][j], w[j], a);
+                const int8x8_t a = vreinterpret_s8_u32(vset_lane_u32(four, vdup_n_u32(0), 0));    /* one ldr s */
+                UNROLL for (int j = 0; j < NB; j++) sum[r][j] = vdotq_lane_s32(sum[r][j], w[j], a, 0);
             }
             left -= S8_GROUP;
         } while (left > 0);
     }
+    int32_t *const sums = t->sums;
     UNROLL for (int j = 0; j < NB; j++)
-        UNROLL for (int r = 0; r < MR; r++) vst1q_s32(t->sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
+        UNROLL for (int r = 0; r < MR; r++) vst1q_s32(sums + (j * S8_ROWS + r) * S8_LANES, sum[r][j]);
 }
 
 #define S8_TILE(MR, NB) \
