@@ -14,7 +14,7 @@ from edged.backend import Subgraph
 from edged.errors import BackendError
 from edged.graph.arrays import Array, numpy_dtype
 from edged.graph.calls import called
-from edged.graph.evaluate import evaluate_node
+from edged.graph.evaluate import evaluate_held
 from edged.graph.model import Graph, Model, Node, Tensor
 from edged.graph.ops import table
 from edged_backends.lower.state import resource_name
@@ -37,7 +37,7 @@ class Control:
         rule = RULES.get(node.kind)
         if rule is not None:
             return rule(self, node, arrays, memory)
-        return evaluate_node(node, arrays)
+        return evaluate_held(node, arrays, memory.held)
 
     def call(self, index: int, arrays: Sequence[Array], memory: Memory) -> list[Array]:
         """Runs graph `index` of the model."""

@@ -11,7 +11,7 @@ from edged.backend import YES, Backend, Cost, Delegate, PrepareContext, RunConte
 from edged.errors import BackendError, EdgedError
 from edged.graph.arrays import from_bytes, to_bytes
 from edged.graph.calls import called
-from edged.graph.evaluate import CONTEXT, Evaluation
+from edged.graph.evaluate import CONTEXT, Evaluation, restore_held, save_held
 from edged.graph.model import Node
 from edged.graph.ops import table
 from edged.graph.shapes import node_macs
@@ -65,10 +65,12 @@ class ReferenceDelegate(Delegate):
     def save(self, state: object) -> Mapping[str, bytes]:
         held = self._state(state)
         saved = {t.name: to_bytes(t.dtype, array) for t, array in held.variables.items()}
+        saved |= save_held(held.held)
         return saved | {f"resource {name}": array.tobytes() for name, array in held.resources.items()}
 
     def restore(self, state: object, variables: Mapping[str, bytes]) -> None:
         held = self._state(state)
+        held.held.update(restore_held(self.graph.nodes, variables))
         for tensor in self.graph.variables:
             data = variables.get(tensor.name)
             if data is not None and len(data) == tensor.nbytes:

@@ -13,7 +13,7 @@ import numpy as np
 from edged.errors import BackendError, EdgedError
 from edged.graph.arena import ALIGN
 from edged.graph.arrays import Array, from_bytes, to_bytes
-from edged.graph.evaluate import constant_value, initial
+from edged.graph.evaluate import Held, constant_value, initial, restore_held, save_held
 from edged.graph.model import Node, Tensor
 from edged.graph.ops import table
 from edged_backends import _kernels
@@ -29,16 +29,18 @@ _NOTHING = memoryview(bytearray())
 @dataclass
 class Memory:
     """What a session remembers beside the variables of its arena: resource variables, init graphs that
-    have run, and the working memory of called graphs (by index)."""
+    have run, what ops hold without a tensor, and the working memory of called graphs (by index)."""
 
     resources: dict[str, Array] = field(default_factory=dict)
     initialised: set[int] = field(default_factory=set)
+    held: Held = field(default_factory=dict)
     frames: dict[int, Frame] = field(default_factory=dict)
 
     def clear(self) -> None:
         """As if no run had been. Frames of called graphs go too: their variables start anew."""
         self.resources.clear()
         self.initialised.clear()
+        self.held.clear()
         self.frames.clear()
 
 
@@ -79,7 +81,8 @@ class Frame:
         """Variables by name."""
         if self.fresh:
             self._initialise()
-        return {name: self._bytes(ref, (), ()).tobytes() for name, ref in self._named()}
+        named = {name: self._bytes(ref, (), ()).tobytes() for name, ref in self._named()}
+        return named | save_held(self.remembered.held)
 
     def restore(self, variables: Mapping[str, bytes]) -> None:
         """Sets the variables that are named and have the right size."""
@@ -89,6 +92,7 @@ class Frame:
             value = variables.get(name)
             if value is not None and len(value) == ref.nbytes:
                 self._bytes(ref, (), ())[:] = np.frombuffer(value, np.uint8)
+        self.remembered.held.update(restore_held((s.node for s in self.program.fallbacks), variables))
 
     def _named(self) -> list[tuple[str, Ref]]:
         variables = [(t.name, ref) for t, ref in self.program.variables.items()]

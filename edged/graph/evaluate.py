@@ -6,7 +6,7 @@ nobody reads any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,49 @@ def evaluate_node(node: Node, arrays: Arrays) -> tuple[Array, ...]:
         raise UnsupportedError(
             f"{node.where}: {node.kind} has no reference semantics", remedy="a backend has to claim it"
         )
+    if spec.memory is not None and len(arrays) == len(node.inputs):
+        raise UnsupportedError(f"{node.where}: {node.kind} remembers, and needs the evaluation around it")
     with np.errstate(all="ignore"):  # infinities and NaN are values, as they are to the kernels
         return tuple(np.asarray(a, order="C") for a in spec.reference(node, arrays))
+
+
+Held = dict[Tensor, tuple[Array, ...]]
+"""What ops of one session remember where no tensor shows it (`OpSpec.memory`), by a node's first output."""
+
+
+def evaluate_held(node: Node, arrays: Arrays, held: Held) -> tuple[Array, ...]:
+    """As `evaluate_node`, also for a node with a memory, which is taken from `held` and left there."""
+    spec = table().get(node.kind)
+    if spec is None or spec.memory is None:
+        return evaluate_node(node, arrays)
+    key, count = node.outputs[0], len(node.outputs)
+    if key not in held:
+        held[key] = tuple(spec.memory(node, arrays))
+    results = evaluate_node(node, [*arrays, *held[key]])
+    held[key] = results[count:]
+    return results[:count]
+
+
+def save_held(held: Held) -> dict[str, bytes]:
+    """The arrays by name, for another session of the same model."""
+    return {f"held {t.name} {i}": a.tobytes() for t, arrays in held.items() for i, a in enumerate(arrays)}
+
+
+def restore_held(nodes: Iterable[Node], saved: Mapping[str, bytes]) -> Held:
+    """The memories among `saved` that have the names and sizes of those of `nodes`."""
+    held: Held = {}
+    for node in nodes:
+        spec = table().get(node.kind)
+        if spec is None or spec.memory is None:
+            continue
+        inputs = [None if t is None else np.zeros(t.shape, numpy_dtype(t.dtype)) for t in node.inputs]
+        fresh = spec.memory(node, inputs)
+        found = [saved.get(f"held {node.outputs[0].name} {i}", b"") for i in range(len(fresh))]
+        if all(len(raw) == a.nbytes for raw, a in zip(found, fresh, strict=True)):
+            held[node.outputs[0]] = tuple(
+                np.frombuffer(raw, a.dtype).reshape(a.shape) for raw, a in zip(found, fresh, strict=True)
+            )
+    return held
 
 
 def constant_value(tensor: Tensor) -> Array:
@@ -48,12 +89,14 @@ class Evaluation:
         self._constants: dict[Tensor, Array] = {}
         self.variables: dict[Tensor, Array] = {}
         self.resources: dict[str, Array] = {}
+        self.held: Held = {}
         self.initialised: set[int] = set()
 
     def reset(self) -> None:
         """Forgets every variable."""
         self.variables.clear()
         self.resources.clear()
+        self.held.clear()
         self.initialised.clear()
 
     def run(
@@ -131,7 +174,7 @@ class Evaluation:
         context = CONTEXT.get(node.op)
         if context is not None:
             return tuple(context(self, node, arrays))
-        results = evaluate_node(node, arrays)
+        results = evaluate_held(node, arrays, self.held)
         spec = table()[node.kind]
         if spec.stateful:
             changed = [t for t in node.inputs if t is not None and t.variable]

@@ -15,6 +15,9 @@ from edged.graph.ops.spec import OpSpec
 
 FAMILIES: tuple[str, ...] = (
     "detection",
+    "signal",
+    "filter_bank",
+    "framing",
     "control",
     "resize",
     "space",

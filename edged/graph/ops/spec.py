@@ -34,6 +34,11 @@ from the node's tensors. Packed 4-bit and 2-bit tensors arrive as int8 arrays wi
 writes to an input. A stateful op gets its variable inputs' values as arrays, and returns its outputs followed
 by the new values of its variable inputs, in input order."""
 
+Memory = Callable[[Node, Arrays], Sequence[Array]]
+"""Input arrays -> what the op remembers before its first run, where no tensor shows it: arrays whose shapes
+stay from run to run. Its reference gets them behind the inputs, and returns the new ones behind the
+outputs."""
+
 Macs = Callable[[Node, Sequence[Shape | None], Sequence[Shape | None]], int]
 """Input and output shapes -> multiply-accumulates of one run."""
 
@@ -50,6 +55,7 @@ class OpSpec:
     outputs: tuple[int, int | None] = (1, 1)
     macs: Macs | None = None
     stateful: bool = False
+    memory: Memory | None = None
 
 
 def attr(node: Node, name: str, default: Any) -> Any:
