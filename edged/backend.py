@@ -149,6 +149,11 @@ class Delegate(ABC):
         """One line per step for `edged plan`: what runs, and why so."""
         return ()
 
+    def fallbacks(self) -> Mapping[str, str]:
+        """Nodes (by `Node.where`) that something else than the device runs after all, and why: read back, not
+        assumed."""
+        return {}
+
     def profile(
         self, inputs: Sequence[memoryview], outputs: Sequence[memoryview], runs: int
     ) -> Sequence[StepTime]:
@@ -208,10 +213,17 @@ class Backend(ABC):
 
 @dataclass(frozen=True, slots=True)
 class BackendEntry:
-    """What a plugin registers: a name, how to open the device, and whether it wants a process of its own."""
+    """What a plugin registers: a name, how to open the device, and whether it wants a process of its own.
+
+    `hang_seconds` and `memory_bytes` are limits of such a process: of one run (0: [limits] run_seconds),
+    and of what
+    it may hold resident (0: none).
+    """
 
     name: str
     open: Callable[[], Backend]
     isolate: bool = False
     rank: int = 0
     description: str = ""
+    hang_seconds: float = 0.0
+    memory_bytes: int = 0

@@ -97,6 +97,7 @@ class NpuConfig:
     ops: tuple[str, ...] = ()
     isolate: bool = True
     hang_seconds: float = 5.0
+    memory_bytes: int = 1024 * MIB
     parity: float = 0.0
     parity_limit: float = 0.0
 

@@ -31,9 +31,12 @@ again."""
 
 @dataclass(frozen=True, slots=True)
 class SubModel:
-    """The file's bytes, and the resource variables that SAVE hands out and RESTORE takes, by name."""
+    """The file's bytes, the subgraph's node that each node of the file's main graph stands for, and the
+    resource
+    variables that SAVE hands out and RESTORE takes, by name."""
 
     data: bytes
+    owners: tuple[Node, ...]
     resources: Mapping[str, Tensor]
 
 
@@ -61,7 +64,8 @@ def write_submodel(subgraph: Subgraph) -> SubModel:
             Signature(SAVE, at, {}, dict(zip(names, save.outputs, strict=True))),
             Signature(RESTORE, at + 1, dict(zip(names, restore.inputs, strict=True)), {}),
         )
-    return SubModel(write(Model(tuple(graphs), signatures)), resources)
+    owners = tuple(node for node in graph.nodes for _ in unpadded(node))
+    return SubModel(write(Model(tuple(graphs), signatures)), owners, resources)
 
 
 def _handles(graphs: list[Graph]) -> dict[str, Node]:

@@ -63,7 +63,15 @@ def render(facts: dict[str, Any]) -> str:
             f"{part['bytes_in']} bytes in, {part['bytes_out']} out",
             table(
                 ("node", "op", "us", "why here"),
-                [(n["where"], n["op"], n["us"], n["reason"]) for n in part["nodes"]],
+                [
+                    (
+                        n["where"],
+                        n["op"],
+                        n["us"],
+                        f"FALLBACK: {n['fallback']}" if n["fallback"] else n["reason"],
+                    )
+                    for n in part["nodes"]
+                ],
             ),
             *(f"  {line}" for line in part["steps"]),
         ]

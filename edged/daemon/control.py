@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from edged.errors import EdgedError, RequestError
 from edged.runtime.entry import Entry
 from edged.runtime.explain import explain
 from edged.runtime.house import House
+from edged.runtime.isolated import IsolatedBackend
 from edged.runtime.registry import total_in_flight
 from edged.source import file_source
 
@@ -146,6 +147,7 @@ def model_facts(entry: Entry) -> dict[str, Any]:
         "draining": len(entry.draining),
         "requests": {code.name.lower(): count for code, count in figures.by_code.items()},
         "retries": figures.retries,
+        "parity": {**asdict(entry.parity), "steps_mean": entry.parity.steps_mean},
         "p50_us": figures.percentile(0.50),
         "p99_us": figures.percentile(0.99),
     }
@@ -164,6 +166,7 @@ def _device_facts(device: Any) -> dict[str, Any]:
         "probes": counters.probes,
         "readmissions": counters.readmissions,
         "busy_seconds": counters.busy_seconds,
+        "child": asdict(device.backend.counters) if isinstance(device.backend, IsolatedBackend) else {},
     }
 
 

@@ -52,6 +52,9 @@ class Child:
         support = self.backend.probe()
         return [support.ok, support.reason]
 
+    def facts(self) -> Any:
+        return dict(self.backend.facts())
+
     def survey(self, nodes: tuple[Any, ...], subgraphs: tuple[Subgraph, ...]) -> Any:
         """supports, claims and estimate of several nodes at once."""
         rows = []
@@ -75,7 +78,7 @@ class Child:
         views = [memory[at : at + t.nbytes] for at, t in zip(layout.offsets, tensors, strict=True)]
         count = len(subgraph.graph.inputs)
         self.prepared[key] = _Prepared(delegate, views[:count], views[count:], {})
-        return [delegate.resident_bytes(), list(delegate.explain())]
+        return [delegate.resident_bytes(), list(delegate.explain()), dict(delegate.fallbacks())]
 
     def new_state(self, key: int, state: int) -> Any:
         self.prepared[key].states[state] = self.prepared[key].delegate.new_state()

@@ -12,6 +12,7 @@ from time import monotonic
 
 from edged.runtime.loaded import Loaded
 from edged.runtime.loading import Demand
+from edged.runtime.parity import ParityFigures
 from edged.runtime.request import Request
 from edged.source import Source
 from edged_ipc.codes import Code
@@ -84,6 +85,8 @@ class Entry:
         self.leases = 0
         self.last_used = monotonic()
         self.figures = Figures()
+        self.parity = ParityFigures()
+        self.avoid: frozenset[str] = frozenset()
         self.guard = threading.Lock()
         self.drained: Callable[[Entry, Loaded], None] = lambda _entry, _loaded: None
 

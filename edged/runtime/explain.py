@@ -23,13 +23,14 @@ def explain(loaded: Loaded) -> dict[str, Any]:
 
 
 def _subgraph(loaded: Loaded, step: Step) -> dict[str, Any]:
-    part = step.part
+    part, left = step.part, step.delegate.fallbacks()
     nodes = [
         {
             "where": node.where,
             "op": node.kind,
             "us": part.times[node],
             "reason": loaded.partition.reason[node],
+            "fallback": left.get(node.where, ""),
         }
         for node in part.graph.nodes
     ]

@@ -25,6 +25,7 @@ from edged.runtime.isolated import IsolatedBackend
 from edged.runtime.loaded import Loaded
 from edged.runtime.loading import Demand
 from edged.runtime.measurements import Measurements
+from edged.runtime.parity import Parity, Rate
 from edged.runtime.recovery import Recovery
 from edged.runtime.registry import Registry
 from edged.runtime.request import NEVER, Request
@@ -64,9 +65,14 @@ class House:
         self.registry = Registry(
             self.devices, self.measured, memory_bytes=config.limits.memory_bytes, log=log
         )
-        patience = config.limits.run_seconds * 1.25 + 0.25  # an isolated child is ended by its own limit first
+        patience = (
+            config.limits.run_seconds * 1.25 + 0.25
+        )  # an isolated child is ended by its own limit first
         self.recovery = Recovery(self.registry, hang_seconds=patience, log=log)
         walk.failed, walk.park = self.recovery.failed, self.recovery.park
+        rates = {f"npu:{n.name}": Rate(n.parity, n.parity_limit) for n in config.npu}
+        self.parity = Parity(self.devices, rates, log=log, move=self.registry.move)
+        walk.parity = self.parity if self.parity.rates else None
         self.recovery.start()
 
     def _open(self, only: Sequence[str] | None, walk: Walk) -> Iterable[Device]:
@@ -90,7 +96,8 @@ class House:
 
     def _backend(self, entry: BackendEntry) -> Backend:
         if entry.isolate:
-            return IsolatedBackend(entry.name, self.config, self.config.limits.run_seconds)
+            limit = entry.hang_seconds or self.config.limits.run_seconds
+            return IsolatedBackend(entry.name, self.config, limit, entry.memory_bytes)
         return entry.open()
 
     def demand(self, **changes: Any) -> Demand:
@@ -132,6 +139,7 @@ class House:
     def close(self) -> None:
         """Ends devices, then models."""
         self.recovery.stop()
+        self.parity.close()
         for device in self.devices:
             device.close()
         try:

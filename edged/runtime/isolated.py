@@ -41,6 +41,8 @@ from edged_ipc.layout import slot_layout
 
 START_LIMIT = 30.0
 PREPARE_LIMIT = 120.0
+WEIGH_EVERY = 8
+"""Runs between two looks at a child's memory."""
 _KINDS = {"UnsupportedError": UnsupportedError, "HungError": HungError}
 
 
@@ -51,6 +53,7 @@ class IsolationCounters:
     starts: int = 0
     crashes: int = 0
     kills: int = 0
+    leaks: int = 0
 
 
 @cache
@@ -112,6 +115,14 @@ class Process:
             raise _KINDS.get(reply.kind, BackendError)(reply.error)
         return reply.value
 
+    def resident_bytes(self) -> int:
+        """The child's resident memory; 0 when it has gone."""
+        try:
+            with open(f"/proc/{self.child.pid}/statm", encoding="ascii") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            return 0
+
     def end(self, *, kill: bool = False) -> str:
         """Closes the connection, waits for the child, and says how it ended."""
         self.alive = False
@@ -156,6 +167,7 @@ class IsolatedDelegate(Delegate):
         finally:
             os.close(fd)
         self.resident, self.lines = int(facts[0]), [str(line) for line in facts[1]]
+        self.left = {str(where): str(why) for where, why in facts[2].items()}
         views = [self.memory[at : at + t.nbytes] for at, t in zip(layout.offsets, tensors, strict=True)]
         self._in, self._out = views[: len(self.inputs)], views[len(self.inputs) :]
 
@@ -164,6 +176,7 @@ class IsolatedDelegate(Delegate):
             target[:] = source
         number = ctx.state.number if isinstance(ctx.state, _State) else -1
         self.owner.call(self.process, "run", self.key, number, ctx.request)
+        self.owner.weigh(self.process)
         for source, target in zip(self._out, outputs, strict=True):
             target[:] = source
 
@@ -191,6 +204,9 @@ class IsolatedDelegate(Delegate):
     def explain(self) -> Sequence[str]:
         return self.lines
 
+    def fallbacks(self) -> Mapping[str, str]:
+        return self.left
+
     def close(self) -> None:
         if self.process.alive:
             try:
@@ -201,15 +217,20 @@ class IsolatedDelegate(Delegate):
 
 @dataclass(eq=False)
 class IsolatedBackend(Backend):
-    """The backend `name` in a child process. `limit` seconds for a run; hello and prepare have their own."""
+    """The backend `name` in a child process. `limit` seconds for a run; hello and prepare have their own.
+
+    A child that holds more than `memory_bytes` (0: no limit) is killed.
+    """
 
     name: str
     config: Config
     limit: float
+    memory_bytes: int = 0
     counters: IsolationCounters = field(default_factory=IsolationCounters)
 
     def __post_init__(self) -> None:
         self.keys = count(1)
+        self._runs = 0
         self._survey: dict[Node, tuple[Support, bool, float]] = {}
         self.process = self._start()
 
@@ -232,6 +253,20 @@ class IsolatedBackend(Backend):
             if was and not process.alive:
                 self.counters.crashes += 1
             raise
+
+    def weigh(self, process: Process) -> None:
+        """After a run, now and then: kills a child that has grown past its limit. BackendError then."""
+        self._runs += 1
+        if not self.memory_bytes or self._runs % WEIGH_EVERY:
+            return
+        held = process.resident_bytes()
+        if held > self.memory_bytes:
+            self.counters.leaks += 1
+            process.end(kill=True)
+            raise BackendError(
+                f"the child process held {held >> 20} MiB, memory_bytes allows {self.memory_bytes >> 20}: "
+                "it was killed"
+            )
 
     def _asked(self, node: Node) -> tuple[Support, bool, float]:
         if node not in self._survey:
@@ -271,6 +306,14 @@ class IsolatedBackend(Backend):
         except BackendError as error:
             return Support(False, str(error))
         return Support(bool(ok), str(reason))
+
+    def facts(self) -> Mapping[str, str]:
+        """The child's own facts, and its process."""
+        try:
+            found: dict[str, str] = self.process.call(self.limit, "facts")
+        except BackendError as error:
+            return {"child process": str(error)}
+        return {**found, "child process": str(self.process.child.pid)}
 
     def close(self) -> None:
         if self.process.alive:

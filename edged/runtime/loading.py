@@ -16,6 +16,10 @@ from edged.runtime.loaded import Loaded, Places, Step, places_of
 from edged.runtime.measurements import Measurements
 from edged_ipc.layout import slot_layout
 
+VENDOR_OPS = {"edgetpu-custom-op": ("Edge TPU", "edgetpu"), "ethos-u": ("Ethos-U", "ethosu")}
+"""Custom ops of files that a vendor's compiler has made: which device they need, and the preset that brings
+it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -69,10 +73,13 @@ def divide(
         if node.op == "custom" and not any(d.backend.supports(node) for d in devices):
             names = ", ".join(d.name for d in devices)
             reasons = "; ".join(f"{d.name}: {d.backend.supports(node).reason}" for d in devices)
+            missing = VENDOR_OPS.get(node.custom_code)
             raise ModelError(
                 f"{node.where}: no backend here runs the custom op {node.custom_code!r} "
                 f"(there are: {names}; {reasons})",
-                remedy="install or configure the backend of the vendor that the file was compiled for",
+                remedy=f'it needs the {missing[0]}: [[npu]] preset = "{missing[1]}"'
+                if missing
+                else "install or configure the backend of the vendor that the file was compiled for",
             )
     costs = [device_costs(device, model, graph, measured) for device in devices]
     macs = {node: node_macs(node) for node in graph.nodes}
@@ -150,6 +157,12 @@ def _load_shape(
     found = divide(model, graph, devices, demand, measured)
     places = places_of(graph, found.parts)
     steps = _prepare(model, found, places, devices, demand)
+    try:
+        _check_fallbacks(graph, steps, demand)
+    except EdgedError:
+        for step in steps:
+            step.delegate.close()
+        raise
     return Loaded(
         name=name,
         version=version,
@@ -166,6 +179,23 @@ def _load_shape(
         stateful=is_stateful(model),
         finals=places.finals,
     )
+
+
+def _check_fallbacks(graph: Graph, steps: Sequence[Step], demand: Demand) -> None:
+    """RequirementError where a required share of the MACs is not met once what devices left to others is
+    taken
+    off."""
+    total = sum(map(node_macs, graph.nodes)) or 1
+    for name, share in demand.require.items():
+        mine = [step for step in steps if step.device.name == name]
+        left = {where: why for step in mine for where, why in step.delegate.fallbacks().items()}
+        done = sum(node_macs(n) for step in mine for n in step.part.graph.nodes if n.where not in left)
+        if left and done / total < share:
+            reasons = "; ".join(f"{where}: {why}" for where, why in list(left.items())[:5])
+            raise split.RequirementError(
+                f"only {done / total:.1%} of the MACs really run on {name}, {share:.1%} are required: "
+                f"{reasons}"
+            )
 
 
 def is_stateful(model: Model) -> bool:

@@ -8,7 +8,7 @@ forces; neither is ever a device's thread nor the daemon's loop.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -79,6 +79,7 @@ class Registry:
             entry = self.find(name)
             old = entry.current
             kept = entry.source, entry.demand
+            entry.avoid = frozenset()  # a new version is judged anew
             made = self._make(entry, source, demand or entry.demand)
             if old is not None and not force and (difference := old.form.difference(made.form)):
                 made.close()
@@ -198,9 +199,11 @@ class Registry:
 
     def _make(self, entry: Entry, source: Source, demand: Demand) -> Loaded:
         model = source.read()
+        devices = [d for d in self.up() if d.name not in entry.avoid]
         return loading.load(
-            entry.name, entry.version + 1, source.label, model, self.up(), demand, self.measured
-        )
+            entry.name, entry.version + 1, source.label, model, devices, _without(demand, entry.avoid),
+            self.measured,
+        )  # fmt: skip
 
     def _serve(self, entry: Entry, made: Loaded) -> None:
         entry.version = made.version
@@ -210,20 +213,26 @@ class Registry:
     def place_again(self, entry: Entry) -> None:
         """The same version on the devices that are up now. EdgedError when they cannot run it.
 
-        A pin to, or a required share of, a device that is down waits until it is back.
+        A pin to, or a required share of, a device that is down, or that the model has left, waits.
         """
         with self.changing:
             if entry.current is None:
                 return
-            down = {d.name for d in self.devices if not d.up}
-            demand = replace(
-                entry.demand,
-                pin={k: d for k, d in entry.demand.pin.items() if d not in down},
-                require={d: share for d, share in entry.demand.require.items() if d not in down},
-            )
-            label, model = entry.source.label, entry.source.read()
-            made = loading.load(entry.name, entry.version, label, model, self.up(), demand, self.measured)
+            out = entry.avoid | {d.name for d in self.devices if not d.up}
+            devices = [d for d in self.devices if d.name not in out]
+            label, model, demand = entry.source.label, entry.source.read(), _without(entry.demand, out)
+            made = loading.load(entry.name, entry.version, label, model, devices, demand, self.measured)
             self._serve(entry, made)
+
+    def move(self, entry: Entry, device: Device, why: str) -> None:
+        """Takes a model off a device until it is swapped or loaded anew."""
+        entry.avoid |= {device.name}
+        try:
+            self.place_again(entry)
+            self.log(f"model {entry.name} has left {device.name}: {why}")
+        except EdgedError as error:
+            entry.avoid -= {device.name}
+            self.log(f"model {entry.name} cannot leave {device.name}: {error}")
 
     def resident_bytes(self) -> int:
         return sum(entry.resident_bytes for entry in self.entries.values())
@@ -289,6 +298,15 @@ class Registry:
                 self.unload(entry.name)
             except EdgedError as error:
                 self.log(f"model {entry.name}: {error}")
+
+
+def _without(demand: Demand, out: Collection[str]) -> Demand:
+    """`demand` without pins to, and shares required of, the devices in `out`."""
+    return replace(
+        demand,
+        pin={k: d for k, d in demand.pin.items() if d not in out},
+        require={d: share for d, share in demand.require.items() if d not in out},
+    )
 
 
 def total_in_flight(entries: Sequence[Entry]) -> int:

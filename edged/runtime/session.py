@@ -27,6 +27,7 @@ from edged_ipc.codes import Code
 
 if TYPE_CHECKING:
     from edged.runtime.entry import Entry
+    from edged.runtime.parity import Parity
 
 Views = tuple[memoryview, ...]
 Failed = Callable[[Device, Request, int, BaseException], None]
@@ -188,6 +189,7 @@ class Walk:
     def __init__(self) -> None:
         self.failed: Failed = _nobody
         self.park: Callable[[Request], None] = _nobody
+        self.parity: Parity | None = None
 
     def serve(self, device: Device, request: Request) -> None:
         """One step, on `device`'s thread; posts the next one or ends the request."""
@@ -201,6 +203,9 @@ class Walk:
             return
         contexts = request.session.contexts(loaded) if loaded.stateful else shared_contexts(loaded)
         inputs, outputs = request.binding.steps[index]
+        parity = self.parity
+        entry = request.session.entry
+        sample = parity.begin(device, entry, loaded, index, inputs) if parity is not None else None
         device.running = (request, epoch, now)
         try:
             loaded.steps[index].delegate.run(contexts[index], inputs, outputs)
@@ -214,6 +219,8 @@ class Walk:
         device.counters.runs += 1
         device.counters.busy_seconds += took
         loaded.steps[index].took(took)
+        if parity is not None and sample is not None:
+            parity.end(sample, outputs)
         copy = request.binding.copies[index]
         if copy is not None:
             with device.claim:  # whoever takes a request away from a hanging device holds it too
