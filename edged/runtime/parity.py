@@ -131,7 +131,7 @@ class Parity:
         self.rates = {name: rate for name, rate in rates.items() if rate.share > 0}
         self.log = log
         self.move = move
-        self._due = dict.fromkeys(self.rates, 0.0)
+        self._runs = dict.fromkeys(self.rates, 0)
         self._queue: Queue[Sample | None] = Queue(WAITING)
         self._prepared: OrderedDict[int, tuple[Step, Device, Delegate]] = OrderedDict()
         self._stopping = threading.Event()
@@ -146,11 +146,12 @@ class Parity:
         rate = self.rates.get(device.name)
         if rate is None:
             return None
-        self._due[device.name] += rate.share
+        count = self._runs[device.name] = self._runs[device.name] + 1
         step = loaded.steps[index]
-        if self._due[device.name] < 1 or any(t.variable for t in step.part.graph.tensors):
+        if int(count * rate.share) == int((count - 1) * rate.share):
             return None
-        self._due[device.name] -= 1
+        if any(t.variable for t in step.part.graph.tensors):
+            return None  # what it starts from is not among its inputs
         return Sample(entry, loaded, step, [bytes(view) for view in inputs])
 
     def end(self, sample: Sample, outputs: Sequence[memoryview]) -> None:

@@ -108,8 +108,8 @@ static tfl_status misbehave(tfl_context *context, npu *it, bool *spoil) {
         return TFL_ERROR;
     }
     if (strcmp(it->mood, "leak") == 0) {
-        char *lost = malloc(LEAK_BYTES);
-        if (lost != NULL) memset(lost, 1, LEAK_BYTES);
+        volatile char *lost = malloc(LEAK_BYTES); /* volatile: or the compiler leaves it out */
+        for (size_t i = 0; lost != NULL && i < LEAK_BYTES; i += 4096) lost[i] = 1;
     }
     *spoil = strcmp(it->mood, "wrong") == 0;
     return TFL_OK;
