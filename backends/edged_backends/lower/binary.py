@@ -151,7 +151,7 @@ def _quantised_params(lowering: Lowering, node: Node) -> tuple[str, Mapping[str,
 
 
 def _by_shift(a: Quant, b: Quant, out: Quant) -> bool:
-    """Does TFLite's power-of-two form of int16 sums apply: all scales powers of two, one input at the output's?"""
+    """Does the power-of-two form of int16 sums apply: such scales, one input at the output's?"""
     first, second, result = (power_of_two(_scale(q)) for q in (a, b, out))
     return result is not None and None not in (first, second) and result in (first, second)
 
