@@ -15,7 +15,7 @@ from edged.config import Config, NpuConfig, parse
 from edged.demo import MODELS
 from edged.errors import BackendError, ConfigError, EdgedError
 from edged.formats import tflite
-from edged.graph.arrays import to_bytes
+from edged.graph.arrays import constant, to_bytes
 from edged.graph.evaluate import Evaluation
 from edged.graph.model import Model
 from edged.graph.passes import optimise
@@ -74,11 +74,7 @@ def test_real_models_in_our_bytes(models: Path, library: Path, name: str) -> Non
     values = dict(zip(model.main.inputs, seeded(model.main.inputs), strict=True))
     ran = 0
     for node in model.main.nodes:
-        given = [
-            values.get(t) if t is not None and not t.constant else evaluation._value({}, t)
-            for t in node.inputs
-            if t is not None
-        ]
+        given = [None if t is None else constant(t) if t.constant else values[t] for t in node.inputs]
         results = evaluation.step(node, given)
         values.update(zip(node.outputs, results, strict=True))
         if not backend.supports(node):
