@@ -14,11 +14,11 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m edged demo
 
 test: $(VENV)/.installed-test lint check-kernels
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --ignore=tests/bench
 
 # Soak, full fuzz, thousands of kills: hours, not minutes.
 test-long: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m long --timeout 14400
+	$(BIN)/python -m pytest -m long --timeout 14400 --ignore=tests/bench
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

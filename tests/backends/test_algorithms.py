@@ -26,9 +26,13 @@ def test_wide_windows_are_not_gathered() -> None:
     assert chosen(conv_options(LAYER, S8, 1)) == "indirect"
 
 
-def test_a_single_channel_is_gathered_where_runs_waste_the_depth() -> None:
+def test_runs_that_waste_the_depth_are_charged_for_it() -> None:
+    """Nine runs of one element take the time of nine groups of four, as runs of four elements do."""
     narrow = replace(LAYER, in_c=1, in_pitch=1, kernel_w=1, kernel_h=9, pad_top=4, pad_left=0, out_c=256, out_pitch=256)
-    assert chosen(conv_options(narrow, S8, 1)) == "im2col"
+    full = replace(narrow, in_c=4, in_pitch=4)
+    times = [named(conv_options(shape, S8, 1)) for shape in (narrow, full)]
+    assert times[0]["indirect"].nanoseconds > 0.8 * times[1]["indirect"].nanoseconds
+    assert times[0]["im2col"].nanoseconds < 0.8 * times[1]["im2col"].nanoseconds
 
 
 def test_winograd_is_offered_for_float_3x3_of_stride_1_alone() -> None:
