@@ -2,10 +2,9 @@
 `edged[litert]`).
 
 Two roles: it runs operators that no kernel of ours has, and it carries vendors' delegates
-(`edged_backends.npu`).
-Without a delegate it uses LiteRT's own kernels (`BUILTIN_WITHOUT_DEFAULT_DELEGATES`), whose integers are
-those of
-TFLite Micro but for ties, which some of its x86 kernels round up; `xnnpack=True` trades that for speed.
+(`edged_backends.npu`). Without a delegate it uses LiteRT's own kernels (`BUILTIN_WITHOUT_DEFAULT_DELEGATES`),
+whose integers are those of TFLite Micro but for ties, which some of its x86 kernels round up; `xnnpack=True`
+trades that for speed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """The backends `npu:NAME`: vendors' TFLite delegates, carried by LiteRT.
 
 What the delegate takes is never assumed: a node alone is tried on it before it is placed there, and once a
-whole
-subgraph is prepared it is read back which nodes the delegate runs. What it leaves to LiteRT is a fallback:
-`edged plan`
-shows it, and a required share of the model does not count it.
+whole subgraph is prepared it is read back which nodes the delegate runs. What it leaves to LiteRT is a
+fallback: `edged plan` shows it, and a required share of the model does not count it.
 """
 
 from __future__ import annotations
@@ -78,9 +76,8 @@ def wanted(config: NpuConfig) -> Wanted:
 
 
 def device_problem(preset: Preset, usb: Path = _USB) -> str:
-    """Why the device behind a preset cannot be opened, with the remedy; "" when it can, or when nobody
-    knows its
-    nodes."""
+    """Why the device behind a preset cannot be opened, with the remedy; "" when it can, or when nobody knows
+    its nodes."""
     nodes = sorted(path for pattern in preset.nodes for path in glob.glob(pattern))
     plugged = {_usb_id(folder) for folder in usb.glob("*")} & set(preset.usb)
     if not preset.nodes or plugged:

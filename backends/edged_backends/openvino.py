@@ -1,10 +1,8 @@
 """The backends `openvino:cpu`, `openvino:npu`, `openvino:gpu`: Intel's runtime (extra `edged[openvino]`).
 
 A subgraph goes over as a .tflite of its own through OpenVINO's TensorFlow Lite frontend; the device is a
-name, so what
-drives an Intel NPU is what runs on the CPU device. Quantised operators become float ones there: integers
-are close to
-ours, not equal, so it serves only where it is asked for.
+name, so what drives an Intel NPU is what runs on the CPU device. Quantised operators become float ones there:
+integers are close to ours, not equal, so it serves only where it is asked for.
 """
 
 from __future__ import annotations

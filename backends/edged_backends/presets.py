@@ -1,11 +1,9 @@
-"""What is known of vendors' TFLite delegates: one table. `[[npu]] preset = "..."` takes a row of it; keys
-of the
-configuration go over the row's.
+"""What is known of vendors' TFLite delegates: one table. `[[npu]] preset = "..."` takes a row of it; keys of
+the configuration go over the row's.
 
 A row names the library, options that the delegate cannot do without, what it takes (tried node by node
-besides), the
-device nodes and the group that may open them, the custom ops of files compiled for it, and where that is
-written.
+besides), the device nodes and the group that may open them, the custom ops of files compiled for it, and
+where that is written.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A subgraph as a .tflite file of its own, for runtimes that take nothing else (LiteRT, OpenVINO).
 
-What edged's passes have made that the format cannot say is put back: EXPLICIT padding becomes PAD and
-VALID. Resource
-variables get two signatures of ours, SAVE and RESTORE, through which a session's state can be taken and put
-back.
+What edged's passes have made that the format cannot say is put back: EXPLICIT padding becomes PAD and VALID.
+Resource variables get two signatures of ours, SAVE and RESTORE, through which a session's state can be taken
+and put back.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ again."""
 @dataclass(frozen=True, slots=True)
 class SubModel:
     """The file's bytes, the subgraph's node that each node of the file's main graph stands for, and the
-    resource
-    variables that SAVE hands out and RESTORE takes, by name."""
+    resource variables that SAVE hands out and RESTORE takes, by name."""
 
     data: bytes
     owners: tuple[Node, ...]
@@ -50,7 +48,7 @@ def write_submodel(subgraph: Subgraph) -> SubModel:
                 f"{tensor.name} is a {tensor.dtype} and would cross between devices",
                 remedy="pin all the nodes that use it to one device",
             )
-    whole = with_called_graphs(graph, subgraph.model)
+    whole = with_called_graphs(_with_scratch(graph), subgraph.model)
     graphs = [_plain(g) for g in whole.graphs]
     resources = resource_tensors(graph)
     signatures: tuple[Signature, ...] = ()
@@ -100,6 +98,23 @@ def _restore_graph(resources: Mapping[str, Tensor], handles: Mapping[str, Node])
 def explicit(node: Node) -> bool:
     """Does the node pad by amounts that the file format cannot hold?"""
     return node.attrs.get("padding") == "EXPLICIT"
+
+
+def _with_scratch(graph: Graph) -> Graph:
+    """Scratch memory of vendors' ops (a tensor that nobody gives) as variables: LiteRT allocates no
+    others."""
+    given = {*graph.inputs, *graph.producers}
+    scratch = {
+        t: replace(t, variable=True)
+        for n in graph.nodes
+        for t in n.inputs
+        if n.op == "custom" and t is not None and not t.constant and t not in given
+    }
+    if not scratch:
+        return graph
+    return graph.with_nodes(
+        replace(n, inputs=tuple(t if t is None else scratch.get(t, t) for t in n.inputs)) for n in graph.nodes
+    )
 
 
 def _plain(graph: Graph) -> Graph:

@@ -357,11 +357,12 @@ def _cut(graph: Graph, nodes: Sequence[Node], name: str) -> Graph:
     mention."""
     inside = {t for n in nodes for t in n.outputs}
     chosen = frozenset(nodes)
+    given = {*graph.inputs, *graph.producers}  # what nobody gives is a vendor op's scratch memory
     inputs = dict.fromkeys(
         t
         for n in nodes
         for t in n.inputs
-        if t is not None and not t.constant and not t.variable and t not in inside
+        if t in given and t is not None and not t.constant and not t.variable and t not in inside
     )
     read = {t for n in graph.nodes if n not in chosen for t in n.inputs if t is not None} | set(graph.outputs)
     outputs = dict.fromkeys(t for n in nodes for t in n.outputs if t in read)

@@ -1,10 +1,9 @@
 """Parity sampling: a share of an NPU's requests is computed again by our own kernels, and the bytes are
 compared.
 
-A device's thread only copies tensors and leaves them here. A thread of low priority runs the same subgraph
-on a trusted
-device while that is idle, counts what differs by model, and, over the limit, logs and has the model moved
-away.
+A device's thread only copies tensors and leaves them here. A thread of low priority runs the same subgraph on
+a trusted device while that is idle, counts what differs by model, and, over the limit, logs and has the model
+moved away.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ devices."""
 @dataclass(frozen=True, slots=True)
 class Rate:
     """`share` of a device's requests is checked; a sample whose mean difference exceeds `limit` steps moves
-    the model
-    (0: never, only log any difference)."""
+    the model (0: never, only log any difference)."""
 
     share: float
     limit: float = 0.0

@@ -77,7 +77,7 @@ bool sim_read(tfl_context *context, const tfl_node *node, int code, sim_layer *l
     layer->code = code;
     for (int i = 0; i < 3; i++) layer->inputs[i] = i < node->inputs->size ? node->inputs->data[i] : -1;
     layer->output = node->outputs->data[0];
-    if (code == TFL_OP_RESHAPE) return true;
+    if (code == TFL_OP_RESHAPE || code == TFL_OP_CUSTOM) return true;
     const tfl_tensor *data = input(context, node, 0), *weights = input(context, node, 1);
     const tfl_tensor *out = &context->tensors[layer->output];
     const tfl_affine *q = weights->quantization.params;
@@ -158,6 +158,10 @@ static void multiply(const sim_layer *layer, const operands *o) {
 
 void sim_compute(tfl_context *context, const sim_layer *layer, void *const *data) {
     const tfl_tensor *out = &context->tensors[layer->output];
+    if (layer->code == TFL_OP_CUSTOM) {
+        memset(data[layer->output], 0, out->bytes); /* the first output; the others stay as they are */
+        return;
+    }
     if (layer->code == TFL_OP_RESHAPE) {
         memmove(data[layer->output], data[layer->inputs[0]], out->bytes);
         return;

@@ -1,6 +1,7 @@
 /* The NPU of the default rig: a TFLite external delegate in software.
  *
- * Options (all text): ops = builtin codes, comma-separated ("3,4,9"; default: all that it knows); latency_us per run; mood = crash | hang | leak | wrong |
+ * Options (all text): custom = the name of a custom op that it takes too, standing in for a vendor's chip (it answers zeros);
+ * ops = builtin codes, comma-separated ("3,4,9"; default: all that it knows); latency_us per run; mood = crash | hang | leak | wrong |
  * fail on run number `at` (1: the first; default 1) and later; mood_file = a path whose text, read before each run, goes over `mood`.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -17,7 +18,7 @@
 
 typedef struct {
     tfl_delegate base;
-    char ops[128], mood[16], mood_file[512];
+    char ops[128], custom[64], mood[16], mood_file[512];
     long latency_us, at, runs;
 } npu;
 
@@ -37,6 +38,10 @@ static bool wanted(const npu *it, int code) {
     while ((word = strtok_r(rest, ",", &rest)) != NULL)
         if (atoi(word) == code) return true;
     return false;
+}
+
+static bool stands_in(const npu *it, const tfl_registration *registration) {
+    return it->custom[0] != '\0' && registration->custom_name != NULL && strcmp(it->custom, registration->custom_name) == 0;
 }
 
 static void subset_free(tfl_context *context, void *buffer) {
@@ -149,11 +154,12 @@ static tfl_status npu_prepare(tfl_context *context, tfl_delegate *delegate) {
         tfl_registration *registration = NULL;
         if (context->get_node(context, plan->data[i], &node, &registration) != TFL_OK) continue;
         const int code = registration->builtin_code;
-        if (wanted(it, code) && sim_knows(context, node, code)) taken->data[taken->size++] = plan->data[i];
+        const bool ours = code == TFL_OP_CUSTOM ? stands_in(it, registration) : wanted(it, code) && sim_knows(context, node, code);
+        if (ours) taken->data[taken->size++] = plan->data[i];
     }
     const tfl_registration kernel = {
         .init = subset_init, .free = subset_free, .prepare = subset_prepare, .invoke = subset_invoke,
-        .builtin_code = 32 /* BuiltinOperator_CUSTOM */, .custom_name = "npu_sim", .version = 1,
+        .builtin_code = TFL_OP_CUSTOM, .custom_name = "npu_sim", .version = 1,
     };
     const tfl_status status = taken->size ? context->replace(context, kernel, taken, delegate) : TFL_OK;
     free(taken);
@@ -162,6 +168,7 @@ static tfl_status npu_prepare(tfl_context *context, tfl_delegate *delegate) {
 
 static bool take_option(npu *it, const char *key, const char *value) {
     if (strcmp(key, "ops") == 0) return snprintf(it->ops, sizeof it->ops, "%s", value) < (int)sizeof it->ops;
+    if (strcmp(key, "custom") == 0) return snprintf(it->custom, sizeof it->custom, "%s", value) < (int)sizeof it->custom;
     if (strcmp(key, "mood") == 0) return snprintf(it->mood, sizeof it->mood, "%s", value) < (int)sizeof it->mood;
     if (strcmp(key, "mood_file") == 0)
         return snprintf(it->mood_file, sizeof it->mood_file, "%s", value) < (int)sizeof it->mood_file;
@@ -186,6 +193,8 @@ EXPORT void *tflite_plugin_create_delegate(char **keys, char **values, size_t co
         free(it);
         return NULL;
     }
+    /* With this flag (kTfLiteDelegateFlagsAllowDynamicTensors) the runtime asks us before it prepares nodes: it refuses custom ops that it does not know. */
+    it->base.flags = it->custom[0] != '\0';
     return &it->base;
 }
 

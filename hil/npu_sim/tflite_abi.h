@@ -12,7 +12,7 @@ typedef enum { TFL_OK = 0, TFL_ERROR = 1 } tfl_status;
 enum { TFL_FLOAT32 = 1, TFL_INT32 = 2, TFL_UINT8 = 3, TFL_INT64 = 4, TFL_BOOL = 6, TFL_INT16 = 7, TFL_INT8 = 9 };
 enum { TFL_PADDING_SAME = 1, TFL_PADDING_VALID = 2 };
 enum { TFL_ACT_NONE = 0, TFL_ACT_RELU = 1, TFL_ACT_RELU_N1_TO_1 = 2, TFL_ACT_RELU6 = 3 };
-enum { TFL_OP_CONV_2D = 3, TFL_OP_DEPTHWISE_CONV_2D = 4, TFL_OP_FULLY_CONNECTED = 9, TFL_OP_RESHAPE = 22 };
+enum { TFL_OP_CONV_2D = 3, TFL_OP_DEPTHWISE_CONV_2D = 4, TFL_OP_FULLY_CONNECTED = 9, TFL_OP_RESHAPE = 22, TFL_OP_CUSTOM = 32 };
 enum { TFL_AFFINE = 1, TFL_MMAP_RO = 1 };
 
 typedef struct { int size; int data[]; } tfl_ints;

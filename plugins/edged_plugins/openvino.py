@@ -1,6 +1,5 @@
-"""Registers a backend `openvino:DEVICE` for each of `[plugins.options.openvino] devices` (["CPU"] when it
-is not set),
-where OpenVINO is installed. Used only when asked for: its integers are close to ours, not equal."""
+"""Registers a backend `openvino:DEVICE` for each of `[plugins.options.openvino] devices` (["CPU"] when it is
+not set), where OpenVINO is installed. Used only when asked for: its integers are close to ours, not equal."""
 
 from __future__ import annotations
 

@@ -127,8 +127,7 @@ def agreed(case: Case, cpu: Backend, lite: Backend) -> Values | None:
     """Every value of the network, where both compute each integer alike on these inputs; else None.
 
     LiteRT rounds ties up in some of its x86 kernels, we away from zero: a network that meets such a tie has
-    no one answer
-    that all its splits would give.
+    no one answer that all its splits would give.
     """
     whole = replace(case.model.main, outputs=tuple(t for n in case.model.main.nodes for t in n.outputs))
     try:
