@@ -9,6 +9,7 @@ from edged.backend import Delegate, PrepareContext, Subgraph
 from edged.errors import EdgedError, ModelError
 from edged.graph import partition as split
 from edged.graph.model import Graph, Model, Node, Tensor
+from edged.graph.ops import table
 from edged.graph.passes import optimise
 from edged.graph.shapes import node_macs, resize
 from edged.runtime.device import Device
@@ -200,8 +201,12 @@ def _check_fallbacks(graph: Graph, steps: Sequence[Step], demand: Demand) -> Non
 
 def is_stateful(model: Model) -> bool:
     """Does a call leave something behind for the next one?"""
-    return any(t.variable for g in model.graphs for t in g.tensors) or any(
-        n.op in ("assign_variable", "var_handle") for g in model.graphs for n in g.nodes
+    nodes = [n for g in model.graphs for n in g.nodes]
+    specs = table()
+    return (
+        any(t.variable for g in model.graphs for t in g.tensors)
+        or any(n.op in ("assign_variable", "var_handle") for n in nodes)
+        or any(n.kind in specs and specs[n.kind].memory is not None for n in nodes)
     )
 
 

@@ -127,6 +127,7 @@ class Recovery:
         if loaded.steps:
             loaded.steps[0].device.mailbox.post(request, force=True)
         else:
+            request.binding.deliver()
             finish(request, Code.OK, "")
 
     def _loop(self) -> None:

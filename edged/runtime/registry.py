@@ -173,6 +173,7 @@ class Registry:
         if not session.enter(request):
             return request  # a model with variables: it follows the session's request before it
         if not loaded.steps:
+            binding.deliver()
             finish(request, Code.OK, "")
         elif loaded.short and loaded.steps[0].device.direct(request):
             pass  # it has run

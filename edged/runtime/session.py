@@ -44,6 +44,11 @@ class Binding:
     copies: list[Views | None]
     finals: list[tuple[memoryview, memoryview]]
 
+    def deliver(self) -> None:
+        """Fills the outputs that no step computes: graph inputs, constants, and tensors named twice."""
+        for source, target in self.finals:
+            target[:] = source
+
 
 def bind(loaded: Loaded, slot: memoryview) -> Binding:
     """Cuts `slot` up. Constant time per tensor, done once per slot and model version."""
@@ -64,6 +69,8 @@ def bind(loaded: Loaded, slot: memoryview) -> Binding:
         steps.append((tuple(views[i] for i in step.inputs), outs))
         copies.append(copy)
     finals = [(views[a], views[b]) for a, b in loaded.finals]
+    outputs = range(len(loaded.graph.inputs), count)
+    finals += [(t.data, views[i]) for i in outputs if (t := loaded.places[i]).data is not None]
     return Binding(loaded, steps, copies, finals)
 
 
@@ -250,8 +257,7 @@ class Walk:
         if request.step < len(loaded.steps):
             loaded.steps[request.step].device.mailbox.post(request, force=True)
             return
-        for source, target in request.binding.finals:
-            target[:] = source
+        request.binding.deliver()
         finish(request, Code.OK, "")
 
     def _batch(self, device: Device, first: Request, loaded: Loaded) -> bool:

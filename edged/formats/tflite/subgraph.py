@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +43,9 @@ def read_graph(source: Source, index: int, table: Table) -> tuple[Graph, list[Te
     filled = {i for op in operators for i in op.outputs}.union(inputs)
     source.at(*here)
     tensors = read_tensors(source, prefix, table, filled)
+    for i in inputs:  # a caller's value replaces the one that the file has for an input
+        if tensors[i].data is not None:
+            tensors[i] = replace(tensors[i], data=None)
     source.at(*here)
     order = topological([(op.inputs, op.outputs) for op in operators], count)
     nodes = [_node(source, operators[i], tensors) for i in order]

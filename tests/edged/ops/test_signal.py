@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from flatbuffers import flexbuffers
 
 from edged.errors import ModelError, ShapeError, UnsupportedError
 from edged.graph.evaluate import Evaluation, evaluate_node
@@ -14,17 +13,9 @@ from edged.graph.model import Model
 from edged.graph.ops.fft import factors
 from support.agreement import COUNTS, MICRO, check, random_inputs
 from support.build import constant, one_op, tensor
+from support.flexmaps import packed
 
 Rng = np.random.Generator
-
-
-def packed(options: Mapping[str, int | bool]) -> bytes:
-    """A flexbuffer map, as TFLite Micro's own converter writes it."""
-    builder = flexbuffers.Builder()
-    with builder.Map():
-        for key, value in sorted(options.items()):
-            (builder.Bool if isinstance(value, bool) else builder.Int)(key, value)
-    return bytes(builder.Finish())
 
 
 def window(rng: Rng) -> Model:

@@ -190,3 +190,10 @@ def test_invalid_files_are_refused_clearly(models: Path) -> None:
     assert "git-lfs pointer" in said["lfs_pointer_ds_cnn_s.tflite"]
     assert "plain text" in said["bad_model_29_bytes.tflite"]
     assert "buffer 0 out of range (the file has 0)" in said["model_invoking_error.tflite"]
+
+
+def test_an_input_with_a_value_takes_the_callers() -> None:
+    """LiteRT overwrites the value that a file stores for a graph input; nothing may be folded over it."""
+    model = read(file(graph([tensor(s2=Scalar("I", 1)), tensor()])))
+    assert not model.main.inputs[0].constant
+    assert model.main.nodes[0].inputs[0] is model.main.inputs[0]
