@@ -47,10 +47,14 @@ class Case:
     answers: list[Array]
 
 
+OF_TWO_SHAPES = ("ops_single/batch_to_space_nd.tflite",)
+"""LiteRT answers with the shape that the file stores, whatever block shape its input asks for."""
+
+
 def cases(folder: Path) -> Iterator[Case]:
     for path in sorted(folder.rglob("*.tflite")):
         name = str(path.relative_to(folder))
-        if name.startswith("invalid/") or name in MICRO_ONLY:
+        if name.startswith("invalid/") or name in MICRO_ONLY or name in OF_TWO_SHAPES:
             continue
         data = path.read_bytes()
         try:
