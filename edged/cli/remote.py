@@ -142,8 +142,19 @@ def status_text(facts: Mapping[str, Any]) -> str:
             ("model", "state", "ver", "devices", "memory", "sessions", "ok", "other", "p50 us", "p99 us"),
             [_model_row(m) for m in facts["models"]],
         ),
+        *(_parity_line(m["name"], m["parity"]) for m in facts["models"] if m["parity"]["checked"]),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _parity_line(name: str, found: Mapping[str, Any]) -> str:
+    """What comparing an NPU with our own kernels has shown of one model."""
+    moved = f"; it has left {found['moved']}" if found["moved"] else ""
+    return (
+        f"parity of {name}: {found['differing']} of {found['checked']} requests differ, "
+        f"{found['bytes_differing']} of {found['bytes_compared']} bytes, mean {found['steps_mean']:.3g}, "
+        f"at most {found['steps_max']:.3g} steps{moved}"
+    )
 
 
 def _model_row(facts: Mapping[str, Any]) -> tuple[object, ...]:

@@ -165,7 +165,7 @@ def test_wrong_numbers_are_noticed(
     assert parity["differing"] == parity["over"] == parity["checked"] > 0
     assert parity["bytes_differing"] == parity["bytes_compared"]
     assert 1 <= parity["steps_mean"] <= parity["steps_max"] <= 3
-    assert "model digits on npu:sim differs from our own kernels" in rig.daemon.log
+    rig.until(lambda: "model digits on npu:sim differs from our own kernels" in rig.daemon.log)
     assert rig.model()["devices"] == ["npu:sim", "cpu"]
 
 
@@ -178,8 +178,10 @@ def test_wrong_numbers_move_the_model(
         client.open("digits")(known[0][0])
     rig.until(lambda: rig.model()["devices"] == ["cpu"])
     assert rig.model()["parity"]["moved"] == "npu:sim"
-    assert "model digits has left npu:sim" in rig.daemon.log
+    rig.until(lambda: "model digits has left npu:sim" in rig.daemon.log)  # said after it is so
     assert rig.crowd(known, 2) == 16
+    shown = _cli(rig, "status").stdout
+    assert re.search(r"parity of digits: 1 of 1 requests differ, .* steps; it has left npu:sim", shown)
 
 
 def _cli(rig: Rig, *words: str) -> subprocess.CompletedProcess[str]:
