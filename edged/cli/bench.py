@@ -96,6 +96,7 @@ def profile(call: Call) -> list[tuple[str, str, float, float]]:
 @click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--seconds", type=float, default=2.0, show_default=True)
 @click.option("--profile", "profiled", is_flag=True, help="A table of where the time goes.")
+@click.option("--daemon", is_flag=True, help="MODEL is a name in the running daemon.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def bench(
@@ -105,9 +106,14 @@ def bench(
     threads: int,
     seconds: float,
     profiled: bool,
+    daemon: bool,
     as_json: bool,
 ) -> None:
     """Times MODEL in this process: latency, GMAC/s, memory."""
+    if daemon:
+        from edged.cli import through
+
+        return through.bench(config_path, str(model), seconds, as_json)
     config = configuration.load(config_path)
     config = replace(config, cpu=replace(config.cpu, threads=threads))
     with opened(config, backends) as house:

@@ -53,6 +53,7 @@ def fitted(model: Model, inputs: list[Array]) -> Model:
 )
 @click.option("--signature", help="Which of the model's signatures; the first without.")
 @click.option("--seed", default=0, help="Of the random inputs.")
+@click.option("--daemon", is_flag=True, help="MODEL is a name in the running daemon.")
 @click.pass_obj
 def infer(
     config_path: str | None,
@@ -62,8 +63,13 @@ def infer(
     backends: tuple[str, ...],
     signature: str | None,
     seed: int,
+    daemon: bool,
 ) -> None:
     """Runs MODEL once and prints, or writes, its outputs."""
+    if daemon:
+        from edged.cli import through
+
+        return through.infer(config_path, str(model), inputs, outputs, seed)
     source = chosen_signature(read_model(model, optimised=False), signature)
     graph, names, _ = entry_graph(source)
     arrays = by_position(names, graph.inputs, load_npz(inputs)) if inputs else seeded(graph.inputs, seed)

@@ -25,6 +25,7 @@ from edged.runtime.explain import explain
 @click.option("--pin", multiple=True, metavar="NODE=DEVICE", help="A node (by its output) or op -> device.")
 @click.option("--require", multiple=True, metavar="DEVICE=SHARE", help="Least share of the MACs there.")
 @click.option("--threads", type=int, help="Threads of the CPU backend.")
+@click.option("--daemon", is_flag=True, help="MODEL is a name in the running daemon.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def plan(
@@ -34,10 +35,15 @@ def plan(
     pin: tuple[str, ...],
     require: tuple[str, ...],
     threads: int | None,
+    daemon: bool,
     as_json: bool,
 ) -> None:
     """Shows MODEL's subgraphs, their devices, times, what crosses, and for every node the reason of its
     place."""
+    if daemon:
+        from edged.cli import through
+
+        return through.plan(config_path, str(model), as_json)
     config = configuration.load(config_path)
     if threads is not None:
         config = replace(config, cpu=replace(config.cpu, threads=threads))

@@ -109,6 +109,17 @@ def test_status_ps_plan_logs(daemon: RunningDaemon) -> None:
     assert "model digits loaded" in cli(daemon, "logs").stdout
 
 
+def test_infer_bench_and_plan_through_the_daemon(daemon: RunningDaemon, tmp_path: Path) -> None:
+    inputs, labels = _digits()
+    np.savez(tmp_path / "in.npz", image=inputs[0])
+    words = ["--inputs", str(tmp_path / "in.npz"), "--outputs", str(tmp_path / "out.npz")]
+    cli(daemon, "infer", "digits", "--daemon", *words)
+    with np.load(tmp_path / "out.npz") as archive:
+        assert int(archive["probabilities"].argmax()) == labels[0]
+    assert "p99" in cli(daemon, "bench", "digits", "--daemon", "--seconds", "0.1").stdout
+    assert "us measured" in cli(daemon, "plan", "digits", "--daemon").stdout
+
+
 def test_bad_files_are_refused_with_the_reason(daemon: RunningDaemon, tmp_path: Path) -> None:
     bad = tmp_path / "bad.tflite"
     bad.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
