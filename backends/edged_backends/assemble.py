@@ -18,11 +18,8 @@ from edged.graph.evaluate import constant_value
 from edged.graph.model import Graph, Node, Shape, Tensor
 from edged.graph.ops import table
 from edged.graph.shapes import node_macs
-from edged_backends import pairs
-from edged_backends.caches import l2_bytes
 from edged_backends.catalogue import Catalogue
 from edged_backends.chains import chains, match
-from edged_backends.choices import Choice
 from edged_backends.lower import groups, rules
 from edged_backends.lowering import Lowering, RefusedError
 from edged_backends.operands import Ref, Space, Value, anchor
@@ -54,7 +51,7 @@ def assemble(
     for chain in chains(graph, [pattern for pattern, _ in groups()]):
         _lower_chain(lowering, chain)
     _bind_outputs(lowering, graph)
-    return _paired(lowering, graph)
+    return _placed(lowering, graph)
 
 
 # ---- nodes ----
@@ -180,36 +177,6 @@ def _movable(ref: Ref) -> bool:
     )
 
 
-# ---- pairs ----
-
-
-def _paired(lowering: Lowering, graph: Graph) -> Program:
-    """The program with the pairs that pay. While its arena is over the limit, other ways are tried, the
-    largest tensors first, and kept where the arena does not grow: a pair needs no room between its kernels,
-    but holds the first one's input and the second one's output at once."""
-    limit, steps, others = lowering.max_arena_bytes, lowering.steps, lowering.choices
-    limits = pairs.Limits(lowering.threads, l2_bytes(), lowering.tuned, lowering.forced)
-    found = pairs.find(steps, limits)
-
-    def made(ways: Mapping[int, Choice]) -> Program:
-        lowering.steps = pairs.join(steps, found, ways)
-        lowering.choices = [*others, *ways.values()]
-        return _placed(lowering, graph)
-
-    chosen = {pair.index: pairs.decide(pair, limits) for pair in found}
-    program = made(chosen)
-    for pair in sorted(found, key=lambda pair: -pair.between.nbytes):
-        if not limit or program.arena_bytes <= limit or chosen[pair.index].forced:
-            continue
-        other = {**chosen, pair.index: pairs.swapped(chosen[pair.index], program.arena_bytes, limit)}
-        trial = made(other)
-        if trial.arena_bytes <= program.arena_bytes:
-            chosen, program = other, trial
-        else:
-            program = made(chosen)
-    return program
-
-
 # ---- places ----
 
 
@@ -250,7 +217,7 @@ def _placed(lowering: Lowering, graph: Graph) -> Program:
 def _lives(lowering: Lowering) -> dict[Value, _Life]:
     lives: dict[Value, _Life] = {}
     for index, step in enumerate(lowering.steps):
-        refs = step.refs if isinstance(step, KernelStep) else step.refs.values()
+        refs = step.operands if isinstance(step, KernelStep) else step.refs.values()
         for ref in refs:
             value = None if ref is None else anchor(ref).value
             if value is not None and value.space is Space.ARENA:
@@ -262,19 +229,16 @@ def _shared_places(lowering: Lowering, lives: dict[Value, _Life]) -> dict[Value,
     """value -> the value whose memory it takes over, for elementwise steps whose input dies there."""
     owner: dict[Value, Value] = {}
     for index, step in enumerate(lowering.steps):
-        if not isinstance(step, KernelStep):
+        if not isinstance(step, KernelStep) or step.inplace is None:
             continue
-        last = step.calls[-1]
-        if last.inplace is None:
-            continue
-        output, source = last.operands[0], last.operands[last.inplace]
+        output, source = step.operands[0], step.operands[step.inplace]
         if output is None or source is None or output.value is source.value:
             continue
         born, dies = lives.get(output.value), lives.get(source.value)
         if born is None or dies is None or born.first != index or dies.last != index:
             continue
         whole = source.nbytes == source.value.nbytes and output.nbytes == output.value.nbytes
-        alone = sum(ref is not None and ref.value is source.value for ref in step.refs) == 1
+        alone = sum(ref is not None and ref.value is source.value for ref in step.operands) == 1
         if whole and alone and output.nbytes <= source.nbytes:
             owner[output.value] = source.value
     return owner

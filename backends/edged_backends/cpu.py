@@ -111,7 +111,7 @@ class CpuDelegate(Delegate):
         """Steps in order, then memory."""
         lines = []
         for step in self.program.steps:
-            name = step.name if isinstance(step, KernelStep) else "numpy reference"
+            name = step.kernel.name if isinstance(step, KernelStep) else "numpy reference"
             lines.append(f"{step.where}: {name}" + (f" ({step.why})" if step.why else ""))
         program = self.program
         lines.append(
@@ -147,8 +147,7 @@ class CpuDelegate(Delegate):
             if isinstance(part, Run):
                 for i in range(part.begin, part.end):
                     step = self.packed.kernel_steps[i]
-                    work = sum(call.work for call in step.calls)
-                    lines.append(StepTime(step.where, step.name, float(times[i]) / runs, work))
+                    lines.append(StepTime(step.where, step.kernel.name, float(times[i]) / runs, step.work))
             else:
                 lines.append(StepTime(part.where, "numpy", python[index] / runs, 0))
         return lines

@@ -34,8 +34,7 @@ class Tuning:
             delegate = self.make(forced)
             by_node = self._profile(delegate)
             for key, option in forced.items():
-                took = by_node.get(choices[key].where, 0.0) + by_node.get(choices[key].also, 0.0)
-                self._note(key, option, took)
+                self._note(key, option, by_node.get(choices[key].where, 0.0))
         return [self._layer(choice) for choice in choices.values()]
 
     def _layer(self, choice: Choice) -> TunedLayer:
