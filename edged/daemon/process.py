@@ -11,6 +11,7 @@ import grp
 import logging
 import os
 import pwd
+import resource
 import signal
 import sys
 import time
@@ -56,6 +57,7 @@ class Daemon:
     def __init__(self, config: Config, config_path: str | None) -> None:
         self.config, self.config_path = config, config_path
         sys.setswitchinterval(SWITCH_SECONDS)
+        _raise_descriptor_limit()
         self.paths: Paths = configuration.paths(config)
         self.lines: deque[str] = deque(maxlen=1000)
         self.notifier = notify.from_environment()
@@ -202,6 +204,12 @@ class Daemon:
         if not await loop.run_in_executor(None, server.drain, seconds):
             left = total_in_flight(list(self.house.registry.entries.values()))
             log.warning("%d requests did not end within %.0f s", left, seconds)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as the hard limit allows: each client holds one, and one for each of its slot areas."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _report(text: str, error: BaseException | None) -> None:

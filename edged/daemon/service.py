@@ -23,6 +23,14 @@ from edged_ipc.service import Opening, Peer, Replies
 
 log = logging.getLogger("edged.client")
 MICRO = 1_000_000
+REMEDIES = {
+    Code.DEADLINE_MISSED: "allow more time, raise the priority, or spread the load",
+    Code.BACKEND_FAILED: "see `edged status` for the device and `edged logs` for the cause; send it again",
+    Code.BACKEND_HUNG: "see `edged status`; raise [limits] run_seconds if the model needs that long",
+    Code.BACKEND_GONE: "see `edged doctor` for the device; send it again",
+    Code.MODEL_UNLOADED: "open the model again",
+}
+"""What a client can do when a request that was accepted did not end well."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,7 +49,7 @@ class Handle:
             self.replies.done(request.slot, queue, int(request.run_seconds * MICRO), request.version)
         else:
             log.info("%s", text, extra={"model": self.model, "request": request.id, "code": code.name})
-            self.replies.failed(request.slot, int(code), text)
+            self.replies.failed(request.slot, int(code), text, REMEDIES.get(code, ""))
 
 
 @dataclass(eq=False)

@@ -1,8 +1,8 @@
 """The way out of a connection on the daemon's side: a non-blocking socket that any thread may write to.
 
-A device's thread writes its answer on the socket itself, which saves a hop to the polling thread; only what
-the kernel does not take
-at once waits here, and no more of it than a bound.
+A device's thread writes its answer on the socket itself, which saves a hop to the polling thread. Only what the
+kernel does not take at once waits here. While much of it waits, the peer's further frames are not read; a peer that
+takes nothing for a while is given up.
 """
 
 from __future__ import annotations
@@ -14,22 +14,32 @@ from threading import Lock
 from edged_ipc.poll import IN, OUT, Poll
 
 _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+PAUSE = 1 << 16
+"""Bytes that wait when reading the peer's frames is put off; answers to what was read before may still come."""
 
 
 class Outbox:
-    """`most` bounds the bytes that wait for a peer that does not read; beyond it `overflowed` is called once,
-    on the polling thread, and what is written goes nowhere."""
+    """`most` bounds the bytes that wait for a peer that does not read; `seconds` the time that it may take none of
+    them. Beyond either `given_up` is called once, on the polling thread, and what is written goes nowhere."""
 
-    __slots__ = ("_fd", "_lock", "_overflowed", "_poll", "_reading", "_sock", "_waiting", "closed", "most")
+    __slots__ = (
+        "_fd", "_given_up", "_lock", "_mask", "_poll", "_reading", "_seconds", "_sock", "_taken", "_waiting",
+        "_watched", "closed", "most",
+    )  # fmt: skip
 
-    def __init__(self, sock: socket.socket, poll: Poll, most: int, overflowed: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, poll: Poll, most: int, seconds: float, given_up: Callable[[], None]
+    ) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._poll = poll
-        self._overflowed = overflowed
+        self._seconds = seconds
+        self._given_up = given_up
         self._lock = Lock()
         self._waiting = bytearray()
-        self._reading = IN
+        self._taken = 0
+        self._reading = self._mask = IN
+        self._watched = False
         self.most = most
         self.closed = False
 
@@ -46,10 +56,10 @@ class Outbox:
             if waiting:
                 if len(waiting) > self.most:
                     self.closed = True
-                    self._poll.post(self._overflowed)
+                    self._poll.post(self._given_up)
                     return
                 waiting += data
-                return
+                return self._watch()
             try:
                 sent = self._sock.send(data, _FLAGS)
             except BlockingIOError:
@@ -58,7 +68,10 @@ class Outbox:
                 return  # the peer has gone: the polling thread hears of it by itself
             if sent < len(data):
                 waiting += data[sent:]
-                self._poll.change(self._fd, self._reading | OUT)
+                self._watch()
+                if not self._watched:
+                    self._watched = True
+                    self._poll.post(self._wait)
 
     def flush(self) -> None:
         """The socket takes more: sends what waits."""
@@ -73,15 +86,39 @@ class Outbox:
             except OSError:
                 sent = len(self._waiting)
             del self._waiting[:sent]
-            if not self._waiting:
-                self._poll.change(self._fd, self._reading)
+            self._taken += sent
+            self._watch()
+
+    def _watch(self) -> None:
+        """Asks the kernel for what is of use now: room while something waits, frames while not too much does."""
+        unsent = len(self._waiting)
+        mask = (OUT if unsent else 0) | (self._reading if unsent <= PAUSE else 0)
+        if mask != self._mask:
+            self._mask = mask
+            self._poll.change(self._fd, mask)
+
+    def _wait(self) -> None:
+        """Polling thread: looks again after a while whether anything of what waits now was taken."""
+        taken = self._taken
+
+        def look() -> None:
+            with self._lock:
+                self._watched = bool(self._waiting) and not self.closed
+                stuck = self._watched and self._taken == taken
+                self.closed = self.closed or stuck
+            if stuck:
+                self._given_up()
+            elif self._watched:
+                self._wait()
+
+        self._poll.later(self._seconds, look)
 
     def stop_reading(self) -> None:
         """Lets the peer's further frames wait in the kernel."""
         with self._lock:
             self._reading = 0
             if not self.closed:
-                self._poll.change(self._fd, OUT if self._waiting else 0)
+                self._watch()
 
     def close(self) -> None:
         """Closes the socket; what still waits is lost."""

@@ -63,6 +63,7 @@ class Server:
         user_connections: int = 256,
         hello_seconds: float = 5.0,
         unsent_bytes: int = 1 << 20,
+        unread_seconds: float = 10.0,
     ) -> None:
         self.service = service
         self.loop = loop
@@ -70,6 +71,7 @@ class Server:
         self.name = name
         self.boot = secrets.token_hex(8)
         self.unsent_bytes = unsent_bytes
+        self.unread_seconds = unread_seconds
         self.poll = Poll(report)
         self.ledger = Ledger()
         self.served: set[Served] = set()

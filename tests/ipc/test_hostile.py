@@ -189,8 +189,8 @@ def test_memory_over_quota(make_server: Callable[..., Any]) -> None:
 
 
 def test_reader_that_never_reads(make_server: Callable[..., Any]) -> None:
-    """Its answers are kept up to a bound; then it is dropped, and its memory given back."""
-    here = make_server(unsent_bytes=50_000)
+    """Few of its answers are kept, no more of its frames are read, and after a while it is dropped."""
+    here = make_server(unread_seconds=0.3)
     client = RawClient(here.path)
     body = bytes(10_000)
     client.sock.settimeout(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,20 +10,23 @@ from functools import partial
 
 import pytest
 
-from edged_ipc.outbox import Outbox
+from edged_ipc.outbox import PAUSE, Outbox
 from edged_ipc.poll import IN, OUT, Poll
+
+HUP = select.EPOLLHUP
 
 
 class Bench:
     """An outbox on one end of a socket pair, watched by a polling thread."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, seconds: float = 60) -> None:
         self.failures: list[object] = []
         self.poll = Poll(lambda *what: self.failures.append(what))
         self.ours, self.theirs = socket.socketpair()
         self.theirs.settimeout(10)
-        self.overflowed = threading.Event()
-        self.outbox = Outbox(self.ours, self.poll, most, self.overflowed.set)
+        self.given_up = threading.Event()
+        self.frames = threading.Event()
+        self.outbox = Outbox(self.ours, self.poll, most, seconds, self.given_up.set)
         self.poll.add(self.ours.fileno(), IN, self._ready)
         self.thread = threading.Thread(target=self.poll.run)
         self.thread.start()
@@ -30,8 +34,11 @@ class Bench:
     def _ready(self, mask: int) -> None:
         if mask & OUT:
             self.outbox.flush()
-        else:
+        elif mask & HUP:
             self.outbox.close()
+        if mask & IN:
+            self.frames.set()
+            self.outbox.stop_reading()
 
     def end(self) -> None:
         self.theirs.close()
@@ -93,8 +100,38 @@ def test_nobody_reads() -> None:
     bench = Bench(100_000)
     for _ in range(2000):
         bench.outbox.write(bytes(1000))
-    assert bench.overflowed.wait(10)
+    assert bench.given_up.wait(10)
     assert bench.outbox.unsent <= 101_000
+    bench.end()
+
+
+def test_frames_wait_while_much_is_unsent(bench: Bench) -> None:
+    """Whoever does not read its answers is not asked for more questions, and is again once it has read them."""
+    bench.outbox.write(bytes(PAUSE * 16))
+    assert bench.outbox.unsent > PAUSE
+    bench.theirs.send(b"a question")
+    assert not bench.frames.wait(0.1)
+    bench.read(PAUSE * 16)
+    assert bench.frames.wait(10)
+
+
+def test_nothing_is_taken_for_a_while() -> None:
+    bench = Bench(1 << 22, seconds=0.05)
+    bench.outbox.write(bytes(1 << 20))
+    assert bench.given_up.wait(10)
+    assert bench.outbox.closed
+    bench.end()
+
+
+def test_slow_is_not_stuck() -> None:
+    """A reader that takes a little all the time is served to the end."""
+    bench = Bench(1 << 22, seconds=0.2)
+    bench.outbox.write(bytes(1 << 20))
+    left = 1 << 20
+    while left:
+        left -= len(bench.theirs.recv(min(left, 1 << 15)))
+        threading.Event().wait(0.01)
+    assert not bench.given_up.is_set()
     bench.end()
 
 
