@@ -1,10 +1,8 @@
 """The contract a backend implements: three methods, and a delegate that runs.
 
 A backend is found through `edged.hookspecs`. It is asked per node whether it supports it (or why not), what a
-subgraph
-would cost, and to prepare a subgraph; it answers the last with a Delegate, which is then driven directly,
-never
-through hooks. Contexts are objects so that they can grow without breaking anybody.
+subgraph would cost, and to prepare a subgraph; it answers the last with a Delegate, which is then driven
+directly, never through hooks. Contexts are objects so that they can grow without breaking anybody.
 """
 
 from __future__ import annotations
@@ -59,8 +57,7 @@ class Subgraph:
     border.
 
     `model` is where control-flow nodes find the graphs that they call. `key` names it stably across restarts,
-    for stores of
-    compiled programs; "" when nobody gave it one.
+    for stores of compiled programs; "" when nobody gave it one.
     """
 
     graph: Graph
@@ -215,9 +212,8 @@ class Backend(ABC):
 class BackendEntry:
     """What a plugin registers: a name, how to open the device, and whether it wants a process of its own.
 
-    `hang_seconds` and `memory_bytes` are limits of such a process: of one run (0: [limits] run_seconds),
-    and of what
-    it may hold resident (0: none).
+    `hang_seconds` and `memory_bytes` are limits of such a process: of one run (0: [limits] run_seconds), and
+    of what it may hold resident (0: none).
     """
 
     name: str

@@ -1,8 +1,7 @@
 """The tree of errors that edged raises, in bands; every leaf has its wire code.
 
 An error says who broke what, and how to mend it: `message` is the first part, `remedy` the second. Codes are
-the ones
-of `edged_ipc.codes`, so that a client sees the same number and name that the log shows.
+the ones of `edged_ipc.codes`, so that a client sees the same number and name that the log shows.
 """
 
 from __future__ import annotations

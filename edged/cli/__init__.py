@@ -1,8 +1,7 @@
 """The command line: one module per group of commands, imported when a command of it is used.
 
 COMMANDS is the table: command -> module of this package that holds a click command of that name (`load` as
-`load_`, where Python or a
-module would be in the way).
+`load_`, where Python or a module would be in the way).
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ files and test scans.
     python -m edged.demo.make_digits [FOLDER]
 
 Needs the extra `edged[demo]` (scikit-learn, for the scans only). Everything is seeded, so it makes the same
-network again. The
-scans: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository
-(1998), CC BY 4.0.
+network again. The scans: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
+Learning Repository (1998), CC BY 4.0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The trained network as a graph: in float32, and in int8 by post-training quantisation.
 
 TFLite's int8 scheme: activations per tensor with a zero point, from the range seen on the training scans;
-weights symmetric
-per output channel; bias int32 with scale input * weight; softmax output 1/256.
+weights symmetric per output channel; bias int32 with scale input * weight; softmax output 1/256.
 """
 
 from __future__ import annotations

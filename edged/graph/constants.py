@@ -81,8 +81,8 @@ def fold_constants(graph: Graph, dynamic: frozenset[Tensor] = frozenset()) -> Gr
     """`graph` with every node of constant inputs replaced by its value.
 
     Float16 weights behind DEQUANTIZE and sparse ones behind DENSIFY are always folded. Tensors in `dynamic`
-    have
-    a shape that only a run knows. A node whose reference refuses its inputs is left for the run to report.
+    have a shape that only a run knows. A node whose reference refuses its inputs is left for the run to
+    report.
     """
     value: dict[Tensor, Tensor] = {}
     kept: list[Node] = []

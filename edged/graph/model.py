@@ -1,8 +1,7 @@
 """Model, Graph, Node, Tensor, Quantization: frozen, compared by identity, nodes in topological order.
 
 A tensor that holds data is a constant; its bytes stay a view of the mapped file until somebody computes with
-them. This
-module knows no operator: what an op means stands in `edged.graph.ops`, what a legal graph is in
+them. This module knows no operator: what an op means stands in `edged.graph.ops`, what a legal graph is in
 `edged.graph.verify`.
 """
 
@@ -105,8 +104,8 @@ class Quantization:
 class Sparsity:
     """TFLite's sparse encoding of a constant, as in schema.fbs SparsityParameters.
 
-    `dims` holds for every dimension of the traversal (dense_size, None) when it is dense, or
-    (segments, indices) when it is CSR-compressed; those may be views of the file.
+    `dims` holds for every dimension of the traversal (dense_size, None) when it is dense, or (segments,
+    indices) when it is CSR-compressed; those may be views of the file.
     """
 
     traversal: tuple[int, ...]
@@ -163,8 +162,7 @@ class Node:
 
     `attrs` has the field names of schema.fbs and plain values (enums as their names: padding="SAME",
     fused_activation_function="RELU6"). `options` are the raw bytes of a custom op. `origin` is where the node
-    came from,
-    for messages ("operator 14 CONV_2D").
+    came from, for messages ("operator 14 CONV_2D").
     """
 
     op: str

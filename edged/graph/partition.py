@@ -2,19 +2,15 @@
 its place.
 
 The time of a placement is the sum of its nodes' times and of what crosses between devices. A tensor that
-crosses pays once per device
-that it goes to: out of its device and into the other, both through the host, where the graph's inputs and
-outputs live.
+crosses pays once per device that it goes to: out of its device and into the other, both through the host,
+where the graph's inputs and outputs live.
 
 Method. For two devices this is a minimum cut, and so exact on any graph: a node's times are its ties to the
-two sides, a tensor's
-crossing an edge from its producer through one auxiliary vertex to all its readers. For more devices:
-expansion moves (Boykov, Veksler, Zabih 2001):
-each move lets every node keep its device or change to device a, which is a two-device problem again, until no
-move gains.
-Starts are every single device, the cheapest device of each node, and on chains the exact dynamic programme
-over devices. The best result wins, so the result is never worse than the best single device, and exact on
-chains.
+two sides, a tensor's crossing an edge from its producer through one auxiliary vertex to all its readers. For
+more devices: expansion moves (Boykov, Veksler, Zabih 2001): each move lets every node keep its device or
+change to device a, which is a two-device problem again, until no move gains. Starts are every single device,
+the cheapest device of each node, and on chains the exact dynamic programme over devices. The best result
+wins, so the result is never worse than the best single device, and exact on chains.
 """
 
 from __future__ import annotations
@@ -43,9 +39,8 @@ class Device:
     """What the partition knows of one device; times in microseconds.
 
     `times` has a node when the device supports it, `refusals` the reason when it does not. `fixed_us` + bytes
-    / `bytes_per_us` is one tensor's
-    way in or out (0 and infinite: it works in host memory). `memory` limits the sum of `node_bytes`; 0 means
-    no limit.
+    / `bytes_per_us` is one tensor's way in or out (0 and infinite: it works in host memory). `memory` limits
+    the sum of `node_bytes`; 0 means no limit.
     """
 
     name: str
@@ -168,8 +163,8 @@ class _Problem:
         """The best placement in which every node keeps its device or moves to `target`.
 
         Source side: moves to target. A reader's edges carry what a tensor pays when just one end moves; where
-        a tensor has ends on several
-        devices the carried cost is an upper bound, so the caller compares true costs.
+        a tensor has ends on several devices the carried cost is an upper bound, so the caller compares true
+        costs.
         """
         flow = FlowGraph(2)
         vertex = {node: flow.vertex() for node in self.graph.nodes}

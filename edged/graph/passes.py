@@ -1,8 +1,7 @@
 """The passes that every loaded model goes through, as one table in the order they run.
 
 They work on concrete shapes: a model whose inputs are resized is resized first (`edged.graph.shapes`) and
-then optimised. Tensor
-names of graph inputs and outputs never change.
+then optimised. Tensor names of graph inputs and outputs never change.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Rewriting a graph by tables of rules.
 
 A rule is `(pattern, function)`. The pattern names a node and, through its inputs, the nodes that feed it; the
-function gets the
-match and answers with what to put in place of the root node: a Node (with the root's outputs), a Tensor that
-already holds the value, or None for "leave it". Nodes stand in topological order and patterns look backwards,
-so one forward walk with
-a count of uses reaches the fixpoint of peephole rules. What a rule makes unused is dropped on the way.
+function gets the match and answers with what to put in place of the root node: a Node (with the root's
+outputs), a Tensor that already holds the value, or None for "leave it". Nodes stand in topological order and
+patterns look backwards, so one forward walk with a count of uses reaches the fixpoint of peephole rules. What
+a rule makes unused is dropped on the way.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 them.
 
 Every rule keeps integer results to the byte: a quantised activation is only fused when it neither rescales
-nor shifts,
-padding only when what it pads with is what the weighted node would read outside its input.
+nor shifts, padding only when what it pads with is what the weighted node would read outside its input.
 """
 
 from __future__ import annotations

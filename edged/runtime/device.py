@@ -42,8 +42,8 @@ class Device:
     it does.
 
     A thread that hangs cannot be ended: `restart` leaves it behind with its generation, and starts another.
-    `claim` is held while
-    a step's outputs are handed over, and while a request is taken away; `turn` while a step runs.
+    `claim` is held while a step's outputs are handed over, and while a request is taken away; `turn` while a
+    step runs.
     """
 
     def __init__(self, name: str, backend: Backend, serve: Serve, queue_length: int) -> None:

@@ -2,8 +2,7 @@
 BackendError.
 
 A hang past `limit` kills the child. The next probe starts another; delegates of a child that has died stay
-dead, and what
-used them is placed and prepared anew.
+dead, and what used them is placed and prepared anew.
 """
 
 from __future__ import annotations

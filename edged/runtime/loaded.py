@@ -88,8 +88,8 @@ class Loaded:
     steps.
 
     `finals` are places to be copied at the end: an output that is an input too, or stands twice. `shared` is
-    the working memory of a model without
-    variables. `batched` has the same model for larger batches, by batch size.
+    the working memory of a model without variables. `batched` has the same model for larger batches, by batch
+    size.
     """
 
     name: str
@@ -115,8 +115,7 @@ class Loaded:
     @property
     def short(self) -> bool:
         """May the first step run on the thread that brings the request? Only on our own kernels, which
-        neither hang nor
-        crash, and only when it has proved to take no longer than two thread switches do."""
+        neither hang nor crash, and only when it has proved to take no longer than two thread switches do."""
         step = self.steps[0]
         return step.device.backend.trusted and step.runs >= PROVEN_RUNS and step.measured_us < SHORT_US
 

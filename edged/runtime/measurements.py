@@ -1,8 +1,8 @@
 """What nodes really took on each device, kept on disk: it replaces the estimates of the next partition.
 
 A record is keyed by what the node is (op, shapes, dtypes, attributes), not by its model, so that a layer
-measured in one model
-serves the next. A step's measured time is shared out among its nodes in proportion to their estimates.
+measured in one model serves the next. A step's measured time is shared out among its nodes in proportion to
+their estimates.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The registry of models: load, swap, unload, memory, and the way of a request into the first mailbox.
 
 Slow work (reading, partition, preparing) is done by the caller's thread for load and swap, and by the
-`Recovery` for what a lost device
-forces; neither is ever a device's thread nor the daemon's loop.
+`Recovery` for what a lost device forces; neither is ever a device's thread nor the daemon's loop.
 """
 
 from __future__ import annotations

@@ -25,8 +25,7 @@ class Request:
     """`priority` 0 (first) ... 31; `deadline` on the monotonic clock; times in seconds of that clock.
 
     `order` is what a mailbox sorts by. `epoch` rises when a request is taken away from a device (hang,
-    retry), so that the
-    device's late answer is recognised as stale.
+    retry), so that the device's late answer is recognised as stale.
     """
 
     __slots__ = (

@@ -1,10 +1,9 @@
 """Client sessions: slots bound to a loaded model, and the walk of a request through its steps.
 
 A slot has at most one request in flight, so what a request needs beside the slot (tensors that cross between
-devices) belongs to the
-slot's binding and is allocated once. A device that is not trusted never gets a client's memory to write to:
-it writes
-to memory of the binding, which is copied over when the step has ended in time.
+devices) belongs to the slot's binding and is allocated once. A device that is not trusted never gets a
+client's memory to write to: it writes to memory of the binding, which is copied over when the step has ended
+in time.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ Failed = Callable[[Device, Request, int, BaseException], None]
 @dataclass(slots=True)
 class Binding:
     """A slot's memory cut up for one Loaded: per step what it reads and writes, and where an untrusted step's
-    outputs go
-    when it has ended."""
+    outputs go when it has ended."""
 
     loaded: Loaded
     steps: list[tuple[Views, Views]]

@@ -1,8 +1,8 @@
 """Messages between the daemon and the child process that an isolated backend lives in.
 
 Down: pickles (the daemon trusts itself), with tensor data as plain bytes. Up: msgpack of plain values only,
-since what comes from vendor
-code is not trusted; each message is bounded. A frame is a 4-byte little-endian length and the body.
+since what comes from vendor code is not trusted; each message is bounded. A frame is a 4-byte little-endian
+length and the body.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Shared memory of slots: memfds made by the client, and what the daemon demands of one before it maps it.
 
 The seals are what makes sharing safe: without SHRINK a client could cut the file and kill the daemon with
-SIGBUS. They do not keep a
-client from changing a slot while it is read; no kernel may be unsafe whatever it finds there.
+SIGBUS. They do not keep a client from changing a slot while it is read; no kernel may be unsafe whatever it
+finds there.
 """
 
 from __future__ import annotations

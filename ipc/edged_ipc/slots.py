@@ -1,8 +1,7 @@
 """A session as the server sees it: its slots, what is under way on each, and the memory they lie in.
 
 At most one request is under way per slot, so its state is two entries of two lists. Memory stays mapped until
-every request on it has
-been answered, whatever the client does meanwhile.
+every request on it has been answered, whatever the client does meanwhile.
 """
 
 from __future__ import annotations

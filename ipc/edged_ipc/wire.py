@@ -5,8 +5,7 @@ A frame is an 8-byte header and a body, all little-endian:
     u8 kind | u8 flags, 0 | u16 0xED6E | u32 bytes of body
 
 The body is a fixed struct, a fixed struct and a payload (a tensor's bytes, or msgpack), or msgpack alone (an
-array of the message's
-fields). Kinds below 32 are control, the others the hot path.
+array of the message's fields). Kinds below 32 are control, the others the hot path.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 integers).
 
 One small function per op, in a file per family. The table is joined on first use, so that reading a graph
-does not
-import every family.
+does not import every family.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """TFLite_Detection_PostProcess: boxes decoded from anchors, then non-maximum suppression, fast or per class.
 
 Source: tensorflow/lite/kernels/detection_postprocess.cc. Options are a flexbuffer map; inputs are box
-encodings, class
-predictions, anchors (float32, or uint8/int8 with a quantisation); outputs boxes, classes, scores, count in
-float32.
+encodings, class predictions, anchors (float32, or uint8/int8 with a quantisation); outputs boxes, classes,
+scores, count in float32.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ def embedding_lookup_sparse(node: Node, arrays: Arrays) -> Sequence[Array]:
     """Inputs: ids (n), indices (n, rank), dense shape (rank), weights (n), values (rows, ...).
 
     Entry i adds weights[i] * values[ids[i]] to the output's row indices[i, :-1]; MEAN divides a row by its
-    sum
-    of weights, SQRTN by the root of its sum of squared weights. Source: TFLite's embedding_lookup_sparse.cc.
+    sum of weights, SQRTN by the root of its sum of squared weights. Source: TFLite's
+    embedding_lookup_sparse.cc.
     """
     ids, indices, dense, weights, values = arrays
     assert ids is not None

@@ -111,8 +111,7 @@ def _bilinear_integer(node: Node, x: Array, size: Sequence[int]) -> Array:
 
 def resize_bilinear(node: Node, arrays: Arrays) -> Sequence[Array]:
     """uint8 goes through float32, rounded up from one half; where a result lies on that edge, LiteRT's
-    contracted
-    multiply-adds may fall to the other side of it (1 LSB). TFLite Micro has no uint8 here."""
+    contracted multiply-adds may fall to the other side of it (1 LSB). TFLite Micro has no uint8 here."""
     x, size = operand(arrays, 0), ints(operand(arrays, 1)) or ()
     if x.dtype in (np.int8, np.int16):
         return [_bilinear_integer(node, x, size)]

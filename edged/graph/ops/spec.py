@@ -1,8 +1,7 @@
 """What one operator is: the row of the op table.
 
 Every file of this package ends in `OPS: tuple[OpSpec, ...]`; `edged.graph.ops` joins them into one table. An
-op's
-attributes have the names and defaults of schema.fbs.
+op's attributes have the names and defaults of schema.fbs.
 """
 
 from __future__ import annotations
