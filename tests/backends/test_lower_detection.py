@@ -53,3 +53,13 @@ def test_quantised_inputs_with_equal_scores() -> None:
         (rng.integers(0, 4, (1, 50, 5)) * 60).astype(np.uint8),
     ]
     agree(model, given, masks=("",))
+
+
+@pytest.mark.parametrize("classes", [1, 3, 6])
+def test_more_places_than_classes(classes: int) -> None:
+    """A box has max_classes_per_detection places, also where the model has fewer classes."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        model = detection(rng, "float32", 20, num_classes=2, max_classes_per_detection=classes)
+        given = [rng.normal(0, 2, (1, 20, 4)).astype(np.float32), rng.uniform(0, 1, (1, 20, 5)).astype(np.float32)]
+        agree(model, given, masks=("",))

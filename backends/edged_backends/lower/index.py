@@ -25,7 +25,8 @@ def wide(tensor: Tensor) -> int:
 def lower_gather(lowering: Lowering, node: Node) -> str | None:
     source, index = node.input(0), node.input(1)
     axis = int(attr(node, "axis", 0)) % max(len(source.shape), 1)
-    batch_dims = int(attr(node, "batch_dims", 0)) % max(len(index.shape) + 1, 1)
+    batch_dims = int(attr(node, "batch_dims", 0))
+    batch_dims += len(index.shape) if batch_dims < 0 else 0
     return _gather(lowering, node.outputs[0], source, index, axis, batch_dims)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from edged.graph.arrays import Array, constant
 from edged.graph.model import Node, Tensor
+from edged.graph.ops.slice import strided_index
 from edged.graph.ops.spec import attr
 from edged_backends.lower.strides import fill, imagine, item_bytes, move, run
 from edged_backends.lower.table import rescale
@@ -122,34 +122,9 @@ def lower_slice(lowering: Lowering, node: Node) -> None:
 
 
 def lower_strided_slice(lowering: Lowering, node: Node) -> None:
-    view = imagine(node.input(0))[_slices(node)]
-    _take(lowering, node.outputs[0], node.input(0), view)
-
-
-def _slices(node: Node) -> Any:
-    begin, end, step = fixed(node, 1, "begins"), fixed(node, 2, "ends"), fixed(node, 3, "strides")
-
-    def masked(name: str, i: int) -> bool:
-        return bool(int(attr(node, name, 0)) >> i & 1)
-
-    index: list[object] = []
-    for i in range(len(begin)):
-        if masked("ellipsis_mask", i):
-            index.append(Ellipsis)
-        elif masked("new_axis_mask", i):
-            index.append(None)
-        elif masked("shrink_axis_mask", i):
-            index.append((0 if step[i] > 0 else -1) if masked("begin_mask", i) else begin[i])
-        else:
-            last = begin[i] + end[i] if attr(node, "offset", False) else end[i]
-            index.append(
-                slice(
-                    None if masked("begin_mask", i) else begin[i],
-                    None if masked("end_mask", i) else last,
-                    step[i],
-                )
-            )
-    return tuple(index)
+    source = node.input(0)
+    limits = (fixed(node, i, what) for i, what in ((1, "begins"), (2, "ends"), (3, "strides")))
+    _take(lowering, node.outputs[0], source, imagine(source)[strided_index(node, source.shape, *limits)])
 
 
 def lower_transpose(lowering: Lowering, node: Node) -> None:

@@ -20,8 +20,10 @@ typedef struct work {
 
 static void decode(const edged_detection_params *p, const float *in, const float *anchors, float *boxes) {
     for (int32_t i = 0; i < p->boxes; i++, in += p->pitch, anchors += 4, boxes += 4) {
-        const float y = in[0] / p->y_scale * anchors[2] + anchors[0], x = in[1] / p->x_scale * anchors[3] + anchors[1];
-        const float h = 0.5f * expf(in[2] / p->h_scale) * anchors[2], w = 0.5f * expf(in[3] / p->w_scale) * anchors[3];
+        const float y = (float)((double)in[0] / p->y_scale * anchors[2] + anchors[0]);
+        const float x = (float)((double)in[1] / p->x_scale * anchors[3] + anchors[1]);
+        const float h = (float)(0.5 * exp((double)in[2] / p->h_scale) * anchors[2]);
+        const float w = (float)(0.5 * exp((double)in[3] / p->w_scale) * anchors[3]);
         boxes[0] = y - h, boxes[1] = x - w, boxes[2] = y + h, boxes[3] = x + w;
     }
 }
@@ -113,7 +115,6 @@ static int32_t fast(const work *k, void *const *operands) {
         k->score[i] = greatest_of(k->scores + (ptrdiff_t)i * p->columns, p->num_classes);
     }
     const int32_t kept = suppress(k, p->max_detections);
-    int32_t place = 0;
     for (int32_t i = 0; i < kept; i++) {
         const float *scores = k->scores + (ptrdiff_t)k->order[i] * p->columns;
         int32_t last = -1;
@@ -126,7 +127,7 @@ static int32_t fast(const work *k, void *const *operands) {
             }
             if (best < 0) break;
             last = best, bound = scores[best];
-            emit(k, operands, place++, k->order[i], best, bound);
+            emit(k, operands, i * p->max_classes + rank, k->order[i], best, bound);
         }
     }
     return kept;

@@ -3,6 +3,11 @@
 Source: tensorflow/lite/kernels/detection_postprocess.cc. Options are a flexbuffer map; inputs are box
 encodings, class predictions, anchors (float32, or uint8/int8 with a quantisation); outputs boxes, classes,
 scores, count in float32.
+
+LiteRT leaves places without a detection undefined, and the order of equal classes of a box; here they are 0,
+and the lower class comes first, as in TFLite Micro. It refuses boxes that end before they begin (negative
+anchors); here they overlap nothing. With several classes a box TFLite Micro writes to other places than
+LiteRT, beyond the outputs' end: LiteRT is followed there.
 """
 
 from __future__ import annotations
@@ -75,15 +80,14 @@ def _real(tensor: Tensor, array: Array) -> Array:
 
 
 def decode(encodings: Array, anchors: Array, scales: Sequence[float]) -> Array:
-    """(y, x, h, w) against anchors -> (ymin, xmin, ymax, xmax), float32."""
-    y, x, h, w = (F(s) for s in scales)
-    center_y = encodings[:, 0] / y * anchors[:, 2] + anchors[:, 0]
-    center_x = encodings[:, 1] / x * anchors[:, 3] + anchors[:, 1]
-    half_h = F(0.5) * np.exp(encodings[:, 2] / h).astype(F) * anchors[:, 2]
-    half_w = F(0.5) * np.exp(encodings[:, 3] / w).astype(F) * anchors[:, 3]
-    return np.stack(
-        [center_y - half_h, center_x - half_w, center_y + half_h, center_x + half_w], axis=1
-    ).astype(F)
+    """(y, x, h, w) against anchors -> (ymin, xmin, ymax, xmax), float32; centres and halves in float64."""
+    y, x, h, w = (float(F(s)) for s in scales)
+    given, fixed = encodings.astype(np.float64), anchors.astype(np.float64)
+    center_y = (given[:, 0] / y * fixed[:, 2] + fixed[:, 0]).astype(F)
+    center_x = (given[:, 1] / x * fixed[:, 3] + fixed[:, 1]).astype(F)
+    half_h = (0.5 * np.exp(given[:, 2] / h) * fixed[:, 2]).astype(F)
+    half_w = (0.5 * np.exp(given[:, 3] / w) * fixed[:, 3]).astype(F)
+    return np.stack([center_y - half_h, center_x - half_w, center_y + half_h, center_x + half_w], axis=1)
 
 
 def _overlaps(boxes: Array, box: Array) -> Array:
@@ -118,23 +122,29 @@ def suppress(boxes: Array, scores: Array, most: int, found: Options) -> list[int
 Detection = tuple[int, int, np.float32]
 
 
-def fast(boxes: Array, scores: Array, found: Options) -> list[Detection]:
-    """Suppression on each box's best score, then its best classes: (box, class, score) row by row."""
+def fast(boxes: Array, scores: Array, found: Options) -> dict[int, Detection]:
+    """Suppression on each box's best score, then its best classes: (box, class, score) by place.
+
+    A box has max_classes_per_detection places, also when there are fewer classes."""
     count = min(found.max_classes_per_detection, found.num_classes)
     ranked = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     best = np.take_along_axis(scores, ranked[:, :1], axis=1)[:, 0]
     rows = suppress(boxes, best, found.max_detections, found)
-    return [(row, int(c), scores[row, c]) for row in rows for c in ranked[row]]
+    return {
+        found.max_classes_per_detection * i + rank: (row, int(c), scores[row, c])
+        for i, row in enumerate(rows)
+        for rank, c in enumerate(ranked[row])
+    }
 
 
-def regular(boxes: Array, scores: Array, found: Options) -> list[Detection]:
+def regular(boxes: Array, scores: Array, found: Options) -> dict[int, Detection]:
     """Suppression per class, then the best over all classes."""
     best: list[Detection] = []
     for c in range(found.num_classes):
         rows = suppress(boxes, scores[:, c], found.detections_per_class, found)
         best += [(row, c, scores[row, c]) for row in rows]
         best = sorted(best, key=lambda d: -d[2])[: found.max_detections]
-    return best
+    return dict(enumerate(best))
 
 
 def detection_postprocess(node: Node, arrays: Arrays) -> Sequence[Array]:
@@ -151,10 +161,10 @@ def detection_postprocess(node: Node, arrays: Arrays) -> Sequence[Array]:
     kept = (regular if found.use_regular_nms else fast)(boxes, scores, found)
     count = found.max_detections * found.max_classes_per_detection
     out = [np.zeros((1, count, 4), F), np.zeros((1, count), F), np.zeros((1, count), F), np.zeros(1, F)]
-    for place, (row, c, score) in enumerate(kept[:count]):
+    for place, (row, c, score) in kept.items():
         out[0][0, place], out[1][0, place], out[2][0, place] = boxes[row], c, score
     ranks = 1 if found.use_regular_nms else min(found.max_classes_per_detection, found.num_classes)
-    out[3][0] = len(kept[:count]) // ranks  # boxes, not classes of boxes
+    out[3][0] = len(kept) // ranks  # boxes, not classes of boxes
     return out[: len(node.outputs)]
 
 

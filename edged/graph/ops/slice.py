@@ -47,7 +47,11 @@ def strided_index(
     node: Node, shape: Shape, begin: Sequence[int], end: Sequence[int], strides: Sequence[int]
 ) -> tuple[Index, ...]:
     """NumPy's index for a STRIDED_SLICE: masks, one ellipsis, new axes, and shrinking, as in schema.fbs (bits
-    by position)."""
+    by position).
+
+    As TFLite reads it (strided_slice.cc), an ellipsis takes at least one dimension: beside slices for every
+    dimension the last one is dropped.
+    """
     masks = {
         name: int(attr(node, f"{name}_mask", 0))
         for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
@@ -63,12 +67,16 @@ def strided_index(
     index: list[Index] = []
     axis = 0
     for i in range(count):
+        if len(index) == len(shape) + new:
+            break
         if i == dots:
-            skip = len(shape) - used
+            skip = max(len(shape) - used, 1)
             index += [slice(None)] * skip
             axis += skip
         elif masks["new_axis"] >> i & 1:
             index.append(None)
+        elif axis == len(shape):
+            raise ShapeError(f"{node.where}: no dimension is left for slice {i}, after the ellipsis")
         else:
             index.append(_one(node, shape[axis], begin[i], end[i], strides[i], i, masks))
             axis += 1
@@ -86,7 +94,8 @@ def _one(node: Node, dim: int, begin: int, end: int, stride: int, i: int, masks:
             raise ShapeError(f"{node.where}: index {begin} is out of range for a dimension of {dim}")
         return position
     if attr(node, "offset", False):
-        end = begin + end
+        begin += dim if begin < 0 else 0
+        end += begin
     start = None if masks["begin"] >> i & 1 else begin
     stop = None if masks["end"] >> i & 1 else end
     return slice(start, _before_start(stop, dim, stride), stride)
