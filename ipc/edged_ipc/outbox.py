@@ -1,8 +1,8 @@
 """The way out of a connection on the daemon's side: a non-blocking socket that any thread may write to.
 
-A device's thread writes its answer on the socket itself, which saves a hop to the polling thread. Only what the
-kernel does not take at once waits here. While much of it waits, the peer's further frames are not read; a peer that
-takes nothing for a while is given up.
+A device's thread writes its answer on the socket itself, which saves a hop to the polling thread. Only what
+the kernel does not take at once waits here. While much of it waits, the peer's further frames are not read; a
+peer that takes nothing for a while is given up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from edged_ipc.poll import IN, OUT, Poll
 
 _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 PAUSE = 1 << 16
-"""Bytes that wait when reading the peer's frames is put off; answers to what was read before may still come."""
+"""Bytes that wait when reading the peer's frames is put off; answers to what was read may still come."""
 
 
 class Outbox:
-    """`most` bounds the bytes that wait for a peer that does not read; `seconds` the time that it may take none of
-    them. Beyond either `given_up` is called once, on the polling thread, and what is written goes nowhere."""
+    """`most` bounds the bytes that wait for a peer that does not read, `seconds` the time that it takes none
+    of them. Beyond either `given_up` is called once, on the polling thread, and what is written goes
+    nowhere."""
 
     __slots__ = (
         "_fd", "_given_up", "_lock", "_mask", "_poll", "_reading", "_seconds", "_sock", "_taken", "_waiting",
@@ -90,7 +91,7 @@ class Outbox:
             self._watch()
 
     def _watch(self) -> None:
-        """Asks the kernel for what is of use now: room while something waits, frames while not too much does."""
+        """Asks the kernel for what is of use now: room while something waits, frames unless much does."""
         unsent = len(self._waiting)
         mask = (OUT if unsent else 0) | (self._reading if unsent <= PAUSE else 0)
         if mask != self._mask:

@@ -63,9 +63,8 @@ class Served:
         self._controls: dict[int, Future[Any]] = {}
         self.gone = False
         self.connection = Connection(Role.DAEMON, control_bytes=1 << 16, inline_bytes=_READ)
-        self.outbox = Outbox(
-            sock, server.poll, server.unsent_bytes, server.unread_seconds, partial(self.drop, "it does not read")
-        )
+        given_up = partial(self.drop, "it does not read")
+        self.outbox = Outbox(sock, server.poll, server.unsent_bytes, server.unread_seconds, given_up)
         self.sessions = Sessions(self)
         self._sock = sock
         self._does: dict[type[Message], Callable[[Any], None]] = {
