@@ -18,8 +18,10 @@ from edged.graph.evaluate import constant_value
 from edged.graph.model import Graph, Node, Shape, Tensor
 from edged.graph.ops import table
 from edged.graph.shapes import node_macs
+from edged_backends import pairs
 from edged_backends.catalogue import Catalogue
 from edged_backends.chains import chains, match
+from edged_backends.choices import Choice
 from edged_backends.lower import groups, rules
 from edged_backends.lowering import Lowering, RefusedError
 from edged_backends.operands import Ref, Space, Value, anchor
@@ -38,11 +40,12 @@ def assemble(
     max_arena_bytes: int = 0,
     tuned: Mapping[str, Mapping[str, float]] = NOTHING,
     forced: Mapping[str, str] = NOTHING,
+    l2_bytes: int = 0,
 ) -> Program:
     """The program of a subgraph. BackendError for a node that neither a kernel nor the reference can compute.
 
     `tuned`: measured nanoseconds by layer key and option; `forced`: the option to take by layer key (for
-    measuring)."""
+    measuring); `l2_bytes`: of a core's L2 cache, 0 where no two steps are to be run as a pair."""
     graph = subgraph.graph
     lowering = Lowering(kernels, threads, max_arena_bytes, subgraph=subgraph, tuned=tuned, forced=forced)
     lowering.boxed = boxed_tensors(graph)
@@ -51,7 +54,7 @@ def assemble(
     for chain in chains(graph, [pattern for pattern, _ in groups()]):
         _lower_chain(lowering, chain)
     _bind_outputs(lowering, graph)
-    return _placed(lowering, graph)
+    return _paired(lowering, graph, l2_bytes) if l2_bytes else _placed(lowering, graph)
 
 
 # ---- nodes ----
@@ -177,6 +180,36 @@ def _movable(ref: Ref) -> bool:
     )
 
 
+# ---- pairs ----
+
+
+def _paired(lowering: Lowering, graph: Graph, l2_bytes: int) -> Program:
+    """The program with the pairs that pay. While its arena is over the limit, other ways are tried, the
+    largest tensors first, and kept where the arena does not grow: a pair needs no room between its kernels,
+    but holds the first one's input and the second one's output at once."""
+    limit, steps, others = lowering.max_arena_bytes, lowering.steps, lowering.choices
+    limits = pairs.Limits(lowering.threads, l2_bytes, lowering.tuned, lowering.forced)
+    found = pairs.find(steps, limits)
+
+    def made(ways: Mapping[int, Choice]) -> Program:
+        lowering.steps = pairs.join(steps, found, ways)
+        lowering.choices = [*others, *ways.values()]
+        return _placed(lowering, graph)
+
+    chosen = {pair.index: pairs.decide(pair, limits) for pair in found}
+    program = made(chosen)
+    for pair in sorted(found, key=lambda pair: -pair.between.nbytes):
+        if not limit or program.arena_bytes <= limit or chosen[pair.index].forced:
+            continue
+        other = {**chosen, pair.index: pairs.swapped(chosen[pair.index], program.arena_bytes, limit)}
+        trial = made(other)
+        if trial.arena_bytes <= program.arena_bytes:
+            chosen, program = other, trial
+        else:
+            program = made(chosen)
+    return program
+
+
 # ---- places ----
 
 
@@ -217,7 +250,7 @@ def _placed(lowering: Lowering, graph: Graph) -> Program:
 def _lives(lowering: Lowering) -> dict[Value, _Life]:
     lives: dict[Value, _Life] = {}
     for index, step in enumerate(lowering.steps):
-        refs = step.operands if isinstance(step, KernelStep) else step.refs.values()
+        refs = step.refs if isinstance(step, KernelStep) else step.refs.values()
         for ref in refs:
             value = None if ref is None else anchor(ref).value
             if value is not None and value.space is Space.ARENA:
@@ -229,16 +262,19 @@ def _shared_places(lowering: Lowering, lives: dict[Value, _Life]) -> dict[Value,
     """value -> the value whose memory it takes over, for elementwise steps whose input dies there."""
     owner: dict[Value, Value] = {}
     for index, step in enumerate(lowering.steps):
-        if not isinstance(step, KernelStep) or step.inplace is None:
+        if not isinstance(step, KernelStep):
             continue
-        output, source = step.operands[0], step.operands[step.inplace]
+        last = step.calls[-1]
+        if last.inplace is None:
+            continue
+        output, source = last.operands[0], last.operands[last.inplace]
         if output is None or source is None or output.value is source.value:
             continue
         born, dies = lives.get(output.value), lives.get(source.value)
         if born is None or dies is None or born.first != index or dies.last != index:
             continue
         whole = source.nbytes == source.value.nbytes and output.nbytes == output.value.nbytes
-        alone = sum(ref is not None and ref.value is source.value for ref in step.operands) == 1
+        alone = sum(ref is not None and ref.value is source.value for ref in step.refs) == 1
         if whole and alone and output.nbytes <= source.nbytes:
             owner[output.value] = source.value
     return owner

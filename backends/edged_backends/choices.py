@@ -25,6 +25,9 @@ class Choice:
     options: tuple[Option, ...]
     chosen: str
     why: str
+    also: str = ""
+    """A second place whose time counts (the other node of a pair)."""
+    forced: bool = False
 
 
 def choose(
@@ -55,7 +58,7 @@ def choose(
             times = {o.name: o.nanoseconds for o in fitting}
         best, why = min(times, key=lambda name: times[name]), f"{word} {_compare(times)}"
     assert best is not None
-    return Choice(where, key, tuple(options), best, f"{best}: {why}")
+    return Choice(where, key, tuple(options), best, f"{best}: {why}", forced=why == "forced")
 
 
 def _compare(times: Mapping[str, float]) -> str:

@@ -30,6 +30,7 @@ from edged.graph.model import DType, Graph, Node
 from edged.graph.ops import table
 from edged_backends import _kernels, records
 from edged_backends.assemble import assemble
+from edged_backends.caches import l2_bytes
 from edged_backends.catalogue import Catalogue, arch_names, host_catalogue
 from edged_backends.control import RULES, Control, MakeFrame, remembers
 from edged_backends.cost import graph_us
@@ -111,7 +112,7 @@ class CpuDelegate(Delegate):
         """Steps in order, then memory."""
         lines = []
         for step in self.program.steps:
-            name = step.kernel.name if isinstance(step, KernelStep) else "numpy reference"
+            name = step.name if isinstance(step, KernelStep) else "numpy reference"
             lines.append(f"{step.where}: {name}" + (f" ({step.why})" if step.why else ""))
         program = self.program
         lines.append(
@@ -147,7 +148,8 @@ class CpuDelegate(Delegate):
             if isinstance(part, Run):
                 for i in range(part.begin, part.end):
                     step = self.packed.kernel_steps[i]
-                    lines.append(StepTime(step.where, step.kernel.name, float(times[i]) / runs, step.work))
+                    work = sum(call.work for call in step.calls)
+                    lines.append(StepTime(step.where, step.name, float(times[i]) / runs, work))
             else:
                 lines.append(StepTime(part.where, "numpy", python[index] / runs, 0))
         return lines
@@ -187,6 +189,7 @@ class CpuBackend(Backend):
         self.threads = threads
         self.max_arena_bytes = max_arena_bytes
         self.kernels: Catalogue = host_catalogue(arch_mask)
+        self.l2_bytes = l2_bytes()
         self._pools: dict[int, _kernels.Pool] = {}
 
     def facts(self) -> Mapping[str, str]:
@@ -195,6 +198,7 @@ class CpuBackend(Backend):
             "instruction sets": sets,
             "kernels": str(len(self.kernels.rows)),
             "threads": str(self.threads),
+            "L2 of a core": f"{self.l2_bytes >> 10} KiB",
         }
 
     def supports(self, node: Node) -> Support:
@@ -214,7 +218,14 @@ class CpuBackend(Backend):
         threads = max(1, ctx.threads or self.threads)
         limit = ctx.max_arena_bytes or self.max_arena_bytes
         tuned = records.load(ctx.cache_dir, self.kernels)
-        program = assemble(subgraph, self.kernels, threads=threads, max_arena_bytes=limit, tuned=tuned)
+        program = assemble(
+            subgraph,
+            self.kernels,
+            threads=threads,
+            max_arena_bytes=limit,
+            tuned=tuned,
+            l2_bytes=self.l2_bytes,
+        )
         if limit and program.arena_bytes > limit:
             raise BackendError(
                 f"the arena of {subgraph.graph.name} takes {program.arena_bytes} bytes, the limit is {limit}",

@@ -20,6 +20,7 @@ class Space(IntEnum):
     VARIABLE = 3
     INPUT = 4
     OUTPUT = 5
+    BLOCK = 6  # between the two kernels of a pair: a block of it in scratch, nothing in memory
 
 
 @dataclass(eq=False, slots=True)

@@ -69,13 +69,14 @@ def tables(program: Program, kernels: Catalogue) -> Tables:
     """The kernel steps as bytes; the reference's steps are not among them."""
     steps, operands, params = bytearray(), bytearray(), bytearray()
     for step in _kernel_steps(program):
-        first, at = len(operands) // _OPERAND.size, len(params)
-        params += _params(step, kernels)
-        for ref in step.operands:
-            operands += _operand(ref, program.offsets)
-        rounds = parts_per_thread(step.kernel.op, step.work, kernels)
-        row = step.kernel.index, at, first, len(step.operands), step.units, step.scratch, rounds, 0
-        steps += _STEP.pack(*row)
+        rounds = max(parts_per_thread(call.kernel.op, call.work, kernels) for call in step.calls)
+        for call in step.calls:
+            first, at = len(operands) // _OPERAND.size, len(params)
+            params += _params(call, kernels)
+            for ref in call.operands:
+                operands += _operand(ref, program.offsets)
+            where = call.kernel.index, at, first, len(call.operands)
+            steps += _STEP.pack(*where, call.units, call.scratch, rounds, call.block)
     return Tables(bytes(steps), bytes(operands), bytes(params), _spaces(program))
 
 

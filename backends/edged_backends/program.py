@@ -17,7 +17,10 @@ from edged_backends.operands import Ref, Value
 
 @dataclass(slots=True)
 class KernelStep:
-    """One call of a kernel. The first `writes` operands are written, the others read."""
+    """One call of a kernel. The first `writes` operands are written, the others read.
+
+    A pair has a `follower`, which reads this step's first operand as its second one: `block` units of this
+    step, then `block` units of the follower, and so on (see `pairs`)."""
 
     kernel: KernelRow
     params: Mapping[str, int | float]
@@ -29,6 +32,31 @@ class KernelStep:
     writes: int = 1
     inplace: int | None = None
     work: int = 0
+    follower: KernelStep | None = None
+    block: int = 0
+
+    @property
+    def calls(self) -> Sequence[KernelStep]:
+        """The kernels that this step runs."""
+        return (self,) if self.follower is None else (self, self.follower)
+
+    @property
+    def name(self) -> str:
+        return " + ".join(call.kernel.name for call in self.calls)
+
+    @property
+    def refs(self) -> Sequence[Ref | None]:
+        """The operands of all its kernels."""
+        return [ref for call in self.calls for ref in call.operands]
+
+    @property
+    def room(self) -> int:
+        """Scratch with what a pair keeps there between its kernels (ext/pair.h)."""
+        most = max(call.scratch for call in self.calls)
+        between = self.operands[0]
+        if self.follower is None or between is None:
+            return most
+        return -(-most // 64) * 64 + between.nbytes // self.units * self.block
 
 
 @dataclass(slots=True)
@@ -78,7 +106,7 @@ class Program:
     @property
     def scratch_bytes(self) -> int:
         """The largest scratch of any step, per thread."""
-        return max((s.scratch for s in self.steps if isinstance(s, KernelStep)), default=0)
+        return max((s.room for s in self.steps if isinstance(s, KernelStep)), default=0)
 
     @property
     def fallbacks(self) -> Sequence[PythonStep]:

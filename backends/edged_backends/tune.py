@@ -34,7 +34,8 @@ class Tuning:
             delegate = self.make(forced)
             by_node = self._profile(delegate)
             for key, option in forced.items():
-                self._note(key, option, by_node.get(choices[key].where, 0.0))
+                took = by_node.get(choices[key].where, 0.0) + by_node.get(choices[key].also, 0.0)
+                self._note(key, option, took)
         return [self._layer(choice) for choice in choices.values()]
 
     def _layer(self, choice: Choice) -> TunedLayer:
@@ -67,7 +68,12 @@ def tune(backend: CpuBackend, ctx: PrepareContext, subgraph: Subgraph, runs: int
 
     def make(forced: Mapping[str, str]) -> CpuDelegate:
         program = assemble(
-            subgraph, backend.kernels, threads=ctx.threads, max_arena_bytes=limit, forced=forced
+            subgraph,
+            backend.kernels,
+            threads=ctx.threads,
+            max_arena_bytes=limit,
+            forced=forced,
+            l2_bytes=backend.l2_bytes,
         )
         return backend.load(program, subgraph, ctx.threads)
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ext/packed.h"
+#include "ext/pair.h"
 #include "ext/table.h"
 
 enum { MARKER = 0x45d6, FIXED_SECTIONS = 4, ALIGN = 64 };
@@ -69,9 +70,21 @@ static section *load(const char *path) {
     return all;
 }
 
+static void run_pair(const section *s, const edged_packed_step *step, void **pointers, void *scratch) {
+    const edged_operand *operands = (const edged_operand *)s[1].bytes;
+    edged_kernel *const functions[] = {edged_kernels[step[0].kernel].function, edged_kernels[step[1].kernel].function};
+    edged_pair pair = edged_pair_of(step, functions, s[2].bytes, operands[step->operand].size);
+    edged_task task = {0, edged_pair_units(step), scratch};
+    edged_run_pair(&pair, (void *const *)pointers + step->operand, &task);
+}
+
 static void run(const section *s, void **pointers, void *scratch) {
     const edged_packed_step *steps = (const edged_packed_step *)s[0].bytes;
     for (uint64_t i = 0; i < s[0].size / sizeof *steps; i++) {
+        if (steps[i].block > 0) {
+            run_pair(s, &steps[i++], pointers, scratch);
+            continue;
+        }
         edged_task task = {0, steps[i].units, scratch};
         edged_kernels[steps[i].kernel].function(s[2].bytes + steps[i].params, (void *const *)pointers + steps[i].operand, &task);
     }
@@ -98,6 +111,7 @@ int main(int argc, char **argv) {
         char *base = o->space == SPACE_CONSTANT ? s[FIXED_SECTIONS + inputs + o->index].bytes
                      : o->space == SPACE_INPUT  ? s[FIXED_SECTIONS + o->index].bytes
                      : o->space == SPACE_OUTPUT ? results[o->index]
+                     : o->space == SPACE_BLOCK  ? NULL
                                                 : bases[o->space];
         pointers[i] = base == NULL ? NULL : base + o->offset;
     }

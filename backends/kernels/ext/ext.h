@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include "packed.h"
+#include "pair.h"
 #include "table.h"
 
 /* A step ready to run. `rounds`: into how many parts for each thread it is divided; 0 when it is too short to be. */
@@ -18,6 +19,7 @@ typedef struct edged_step {
 typedef struct edged_program {
     PyObject_HEAD
     edged_step *steps;
+    edged_pair *pairs; /* the params of steps that are pairs */
     edged_operand *operands;
     char *params;
     uint32_t *moving; /* indices of the operands that are inputs or outputs: their address changes with every run */

@@ -38,30 +38,81 @@ static uint32_t params_size(const char *op) {
     return UINT32_MAX;
 }
 
+/* One packed step by itself: kernel, params and scratch. */
+static int check_step(const edged_program *self, const edged_packed_step *p, uint32_t index, uint64_t params_bytes) {
+    if (p->kernel >= edged_kernel_count) {
+        return refuse("no such kernel", index);
+    }
+    const edged_kernel_row *row = &edged_kernels[p->kernel];
+    if (row->arch & ~edged_detect()) {
+        return refuse("this CPU cannot run the kernel", index);
+    }
+    uint64_t need = params_size(row->op);
+    if (need == UINT32_MAX || p->params % 4 || p->params + need > params_bytes) {
+        return refuse("params out of range", index);
+    }
+    if ((uint64_t)p->operand + p->operands > self->operand_count || p->scratch > self->scratch_bytes) {
+        return refuse("operands or scratch out of range", index);
+    }
+    for (uint32_t i = 0; i < p->operands && p->block == 0; i++) {
+        if (self->operands[p->operand + i].space == SPACE_BLOCK) {
+            return refuse("a block outside a pair", index);
+        }
+    }
+    return 0;
+}
+
+/* That the two steps hand over one tensor, the first's output and the second's input, and nothing else between them. */
+static int check_pair(const edged_program *self, const edged_packed_step *p, uint32_t index) {
+    const edged_operand *o = self->operands + p[0].operand, *given = o + p[0].operands + 1;
+    if (p[1].operand != p[0].operand + p[0].operands || p[0].operands < 1 || p[1].operands < 2 || p[0].operands > PAIR_OPERANDS ||
+        p[1].operands > PAIR_OPERANDS || p[1].block == 0 || p[0].units == 0) {
+        return refuse("a pair of broken steps", index);
+    }
+    for (uint32_t i = 0; i < p[0].operands + p[1].operands; i++) {
+        if ((o[i].space == SPACE_BLOCK) != (&o[i] == o || &o[i] == given)) {
+            return refuse("a pair that hands over something else than one tensor", index);
+        }
+    }
+    uint64_t room = o->size / p[0].units * p[0].block;
+    uint32_t units = edged_pair_units(p);
+    if (o->size != given->size || o->size % p[0].units || p[0].block > p[0].units ||
+        units != ((uint64_t)p[1].units + p[1].block - 1) / p[1].block || edged_pair_at(p) + room > self->scratch_bytes) {
+        return refuse("a pair whose blocks do not meet, or are larger than scratch", index);
+    }
+    return 0;
+}
+
 static int fill_steps(edged_program *self, const edged_packed_step *packed, uint64_t params_bytes) {
-    uint32_t present = edged_detect();
-    self->steps = calloc(self->step_count + 1, sizeof *self->steps);
-    if (self->steps == NULL) {
+    const uint32_t count = self->step_count;
+    self->steps = calloc(count + 1, sizeof *self->steps);
+    self->pairs = calloc(count + 1, sizeof *self->pairs);
+    if (self->steps == NULL || self->pairs == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (uint32_t i = 0; i < self->step_count; i++) {
+    self->step_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
         const edged_packed_step *p = &packed[i];
-        if (p->kernel >= edged_kernel_count) {
-            return refuse("no such kernel", i);
+        edged_step *step = &self->steps[self->step_count];
+        if (check_step(self, p, i, params_bytes)) {
+            return -1;
         }
-        const edged_kernel_row *row = &edged_kernels[p->kernel];
-        if (row->arch & ~present) {
-            return refuse("this CPU cannot run the kernel", i);
+        if (p->block == 0) {
+            *step = (edged_step){edged_kernels[p->kernel].function, self->params + p->params, p->operand, p->units, p->rounds};
+        } else {
+            if (++i == count) {
+                return refuse("half of a pair", i - 1);
+            }
+            if (check_step(self, p + 1, i, params_bytes) || check_pair(self, p, i - 1)) {
+                return -1;
+            }
+            edged_kernel *const functions[] = {edged_kernels[p[0].kernel].function, edged_kernels[p[1].kernel].function};
+            edged_pair *pair = &self->pairs[self->step_count];
+            *pair = edged_pair_of(p, functions, self->params, self->operands[p->operand].size);
+            *step = (edged_step){edged_run_pair, pair, p->operand, edged_pair_units(p), p->rounds};
         }
-        uint64_t need = params_size(row->op);
-        if (need == UINT32_MAX || p->params % 4 || p->params + need > params_bytes) {
-            return refuse("params out of range", i);
-        }
-        if ((uint64_t)p->operand + p->operands > self->operand_count || p->scratch > self->scratch_bytes) {
-            return refuse("operands or scratch out of range", i);
-        }
-        self->steps[i] = (edged_step){row->function, self->params + p->params, p->operand, p->units, p->rounds};
+        self->step_count++;
     }
     return 0;
 }
@@ -87,7 +138,7 @@ static int fill_operands(edged_program *self) {
     for (uint32_t i = 0; i < self->operand_count; i++) {
         const edged_operand *o = &self->operands[i];
         uint64_t size = 0;
-        if (o->space == SPACE_NONE) {
+        if (o->space == SPACE_NONE || o->space == SPACE_BLOCK) {
             continue;
         }
         if (space_size(self, o, &size) || o->offset > size || o->size > size - o->offset) {
@@ -189,6 +240,7 @@ static void program_dealloc(PyObject *object) {
     free(self->inputs);
     free(self->moving);
     free(self->steps);
+    free(self->pairs);
     free(self->params);
     free(self->operands);
     PyTypeObject *type = Py_TYPE(object);
