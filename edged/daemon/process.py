@@ -66,6 +66,7 @@ class Daemon:
         log.addHandler(_Lines(self.lines))
         self.work = ThreadPoolExecutor(2, "edged:work")
         self.house = House(config, state=self.paths.state, cache=str(self.paths.cache), log=log.info)
+        self.house.arrived = self._load_soon
         self.stop = asyncio.Event()
         self.control = Control(self.house, self.lines, time.time(), self._reload_soon, self._clients)
         self.service = HouseService(
@@ -144,6 +145,10 @@ class Daemon:
             except EdgedError as error:
                 log.error("model %s is not loaded: %s", model.name, error, extra={"model": model.name})
 
+    def _load_soon(self) -> None:
+        """Some configured models may have waited for a device that has come."""
+        self.work.submit(self._load_configured)
+
     def _reload_soon(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.reload)
@@ -207,7 +212,7 @@ class Daemon:
 
 
 def _raise_descriptor_limit() -> None:
-    """As many descriptors as the hard limit allows: each client holds one, and one for each of its slot areas."""
+    """As many descriptors as the hard limit allows: a client holds one, and one for each area of slots."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -26,7 +26,7 @@ from edged.runtime.loaded import Loaded
 from edged.runtime.loading import Demand
 from edged.runtime.measurements import Measurements
 from edged.runtime.parity import Parity, Rate
-from edged.runtime.recovery import Recovery
+from edged.runtime.recovery import FIRST_PROBE, Absent, Recovery
 from edged.runtime.registry import Registry
 from edged.runtime.request import NEVER, Request
 from edged.runtime.session import ClientSession, Walk, describe
@@ -39,7 +39,8 @@ Log = Callable[[str], None]
 
 class House:
     """Opens backends as devices and owns their threads. `only` names the backends to open; None opens all
-    that are registered."""
+    that are registered, and tries those that cannot be opened again. `arrived` is called, on another thread,
+    when one of them could."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class House:
         for broken in self.plugins.broken:
             log(f"plugin {broken.name} of {broken.provider} is skipped: {broken.reason}")
         self.closed: dict[str, str] = {}
+        self.arrived: Callable[[], None] = lambda: None
         walk = Walk()
         self.devices = list(self._open(only, walk))
         self.measured = Measurements(state)
@@ -73,6 +75,8 @@ class House:
         rates = {f"npu:{n.name}": Rate(n.parity, n.parity_limit) for n in config.npu}
         self.parity = Parity(self.devices, rates, log=log, move=self.registry.move)
         walk.parity = self.parity if self.parity.rates else None
+        if only is None:
+            self.recovery.absent += [self._absent(name, walk) for name in self.closed]
         self.recovery.start()
 
     def _open(self, only: Sequence[str] | None, walk: Walk) -> Iterable[Device]:
@@ -93,6 +97,22 @@ class House:
                 self.log(f"backend {name} cannot be opened: {describe(error)}")
                 continue
             yield Device(name, backend, walk.serve, self.config.limits.queue_length)
+
+    def _absent(self, name: str, walk: Walk) -> Absent:
+        """A backend that is to be tried again. `arrived` is called when it could be opened after all."""
+
+        def open_it() -> Device:
+            backend = self._backend(self.plugins.backends[name])
+            return Device(name, backend, walk.serve, self.config.limits.queue_length)
+
+        def arrived(_device: Device) -> None:
+            del self.closed[name]
+            self.arrived()
+
+        def refused(why: str) -> None:
+            self.closed[name] = why
+
+        return Absent(name, open_it, arrived, refused, monotonic() + FIRST_PROBE)
 
     def _backend(self, entry: BackendEntry) -> Backend:
         if entry.isolate:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import TypeVar
 
 from edged.backend import Support
 from edged.errors import EdgedError, ModelError, RequestError
@@ -24,6 +25,7 @@ from edged_ipc.codes import Code
 TICK = 0.05
 FIRST_PROBE, LAST_PROBE = 0.5, 60.0
 PROBE_LIMIT = 10.0
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -31,6 +33,18 @@ class _Patient:
     """A device that is not up: when to probe it next, and how long to wait after that."""
 
     device: Device
+    due: float
+    wait: float = FIRST_PROBE
+
+
+@dataclass(slots=True)
+class Absent:
+    """A backend that could not be opened: how to try again, and when. `arrived` is told of its device."""
+
+    name: str
+    open: Callable[[], Device]
+    arrived: Callable[[Device], None]
+    refused: Callable[[str], None]
     due: float
     wait: float = FIRST_PROBE
 
@@ -44,6 +58,7 @@ class Recovery:
         self.log = log
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._patients: list[_Patient] = []
+        self.absent: list[Absent] = []
         self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
 
     def start(self) -> None:
@@ -145,6 +160,7 @@ class Recovery:
             for device in self.registry.devices:
                 self._watch(device, now)
             self._probe_due(now)
+            self._open_due(now)
 
     def _watch(self, device: Device, now: float) -> None:
         """Takes the request away from a device that is over its limit."""
@@ -177,10 +193,29 @@ class Recovery:
                 patient.due = monotonic() + patient.wait
                 device.reason = support.reason
 
+    def _open_due(self, now: float) -> None:
+        """Tries again to open what could not be opened: a board may be plugged in after the start."""
+        for absent in [a for a in self.absent if a.due <= now]:
+            found = _in_time(absent.open, "opening it")
+            if isinstance(found, Device):
+                self.absent.remove(absent)
+                self.registry.devices.append(found)
+                self.log(f"device {absent.name} is there now")
+                self._place_all()
+                absent.arrived(found)
+            else:
+                absent.wait = min(absent.wait * 2, LAST_PROBE)
+                absent.due = monotonic() + absent.wait
+                absent.refused(found)
+
     def _readmit(self, device: Device) -> None:
         device.state, device.reason = DeviceState.UP, ""
         device.counters.readmissions += 1
         self.log(f"device {device.name} is back")
+        self._place_all()
+
+    def _place_all(self) -> None:
+        """Places every model anew, now that there is one device more."""
         for entry in list(self.registry.entries.values()):
             if entry.current is None and entry.state is not EntryState.FAILED:
                 continue
@@ -192,16 +227,22 @@ class Recovery:
 
 
 def _probe(device: Device) -> Support:
-    """Probes on a thread of its own, so that a device that hangs in its probe holds up nobody."""
-    answer: list[Support] = []
+    found = _in_time(device.backend.probe, "the probe")
+    return Support(False, found) if isinstance(found, str) else found
+
+
+def _in_time(call: Callable[[], T], what: str) -> T | str:
+    """The answer of a device, or why there is none. On a thread of its own, so that one that hangs holds up
+    nobody."""
+    answer: list[T | str] = []
 
     def ask() -> None:
         try:
-            answer.append(device.backend.probe())
+            answer.append(call())
         except Exception as error:
-            answer.append(Support(False, describe(error)))
+            answer.append(describe(error))
 
     thread = threading.Thread(target=ask, name="edged:probe", daemon=True)
     thread.start()
     thread.join(PROBE_LIMIT)
-    return answer[0] if answer else Support(False, f"the probe did not return within {PROBE_LIMIT:.0f} s")
+    return answer[0] if answer else f"{what} did not end within {PROBE_LIMIT:.0f} s"

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -21,6 +23,7 @@ from edged.graph.evaluate import Evaluation
 from edged.runtime.house import seeded
 from support import npu_sim
 from support.daemon import RunningDaemon, running
+from support.small_models import chain
 
 CLIENTS = 8
 PINNED = '[[model]]\nname = "digits"\npath = "{path}"\nkeep = true\npin = {{ conv_2d = "npu:sim" }}\n'
@@ -148,6 +151,61 @@ def test_no_request_is_lost(
     assert rig.device()["runs"] == runs + 16
     assert rig.model()["requests"] == {"ok": 112}
     assert rig.model()["retries"] >= 1
+
+
+def test_three_models_share_it(tmp_path: Path, library: Path) -> None:
+    """Each on the NPU in part, from a client of its own; it crashes in the middle and comes back to all of them."""
+    sizes = {"narrow": 8, "wide": 24, "deep": 16}
+    wanted, lines = {}, []
+    for seed, (name, width) in enumerate(sizes.items()):
+        model = chain(layers=2 + seed, width=width, seed=seed)
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(tflite.write(model))
+        x = seeded(model.main.inputs, seed)[0]
+        wanted[name] = x, next(iter(Evaluation(model).run([x]).values()))
+        lines.append(f'[[model]]\nname = "{name}"\npath = "{path}"\npin = {{ fully_connected = "npu:sim" }}\n')
+    table = npu_sim.table(library, mood_file=tmp_path / "mood")
+    with running(tmp_path, table + "".join(lines)) as daemon:
+        rig = Rig(tmp_path, daemon)
+        models = {m["name"]: m for m in rig.status()["models"]}
+        assert models.keys() == sizes.keys(), daemon.log
+        assert all("npu:sim" in m["devices"] for m in models.values())
+
+        def ask_all(rounds: int) -> None:
+            with ThreadPoolExecutor(len(sizes)) as pool:
+                list(pool.map(partial(ask, rounds=rounds), sizes))
+
+        def ask(name: str, rounds: int) -> None:
+            x, right = wanted[name]
+            with daemon.connect() as client:
+                model = client.open(name)
+                for _ in range(rounds):
+                    np.testing.assert_array_equal(model(x, timeout=60)[0], right)
+
+        ask_all(5)
+        rig.mood("crash")
+        ask_all(5)
+        assert rig.device()["child"]["crashes"] >= 1
+        rig.mood("")
+        rig.until(lambda: all("npu:sim" in m["devices"] for m in rig.status()["models"]))
+        runs = rig.device()["runs"]
+        ask_all(5)
+        assert rig.device()["runs"] > runs
+        assert all(m["requests"] == {"ok": 15} for m in rig.status()["models"])
+
+
+def test_one_that_comes_later_is_used(tmp_path: Path, library: Path) -> None:
+    """The daemon starts without it, says so, and takes it and the model that waits for it once it is there."""
+    later = tmp_path / "libnpu_later.so"
+    with running(tmp_path, npu_sim.table(later) + PINNED.format(path=MODELS["int8"])) as daemon:
+        rig = Rig(tmp_path, daemon)
+        assert "libnpu_later.so" in rig.status()["unopened"]["npu:sim"]
+        assert not rig.status()["models"]
+        later.write_bytes(library.read_bytes())
+        rig.until(lambda: bool(rig.status()["models"]))
+        assert rig.model()["devices"] == ["npu:sim", "cpu"]
+        assert not rig.status()["unopened"]
+        assert "device npu:sim is there now" in daemon.log
 
 
 def test_wrong_numbers_are_noticed(
