@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,30 +14,32 @@ from edged.graph.evaluate import Evaluation
 from edged.graph.model import Model
 from edged_backends.cpu import CpuBackend
 from edged_backends.packing import aligned
+from support import lstm_models, rnn_models
 from support.build import constant, one_op, quant, random_array, tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def steps_agree(model: Model, calls: list[list[Array]], rtol: float = 1e-5) -> None:
+def steps_agree(model: Model, calls: list[list[Array]], rtol: float = 1e-5, atol: float = 1e-5) -> None:
     """Every call in turn, with the state that the ones before left."""
     evaluation = Evaluation(model)
     delegate = CpuBackend(threads=1).prepare(PrepareContext(threads=1), Subgraph(model.main, model))
     assert not delegate.program.fallbacks, delegate.explain()
     for arrays in calls:
-        (want,) = evaluation.run(arrays).values()
+        wanted = list(evaluation.run(arrays).values())
         given = []
         for array in arrays:
             raw = aligned(array.nbytes)
             raw[:] = np.frombuffer(array.tobytes(), np.uint8)
             given.append(raw.data)
-        out = aligned(want.nbytes)
-        delegate.run(RunContext(), given, [out.data])
-        got = np.frombuffer(out.tobytes(), want.dtype).reshape(want.shape)
-        if want.dtype.kind == "f":
-            np.testing.assert_allclose(got, want, rtol, 1e-5)
-        else:
-            np.testing.assert_array_equal(got, want)
+        outs = [aligned(want.nbytes) for want in wanted]
+        delegate.run(RunContext(), given, [out.data for out in outs])
+        for out, want in zip(outs, wanted, strict=True):
+            got = np.frombuffer(out.tobytes(), want.dtype).reshape(want.shape)
+            if want.dtype.kind == "f":
+                np.testing.assert_allclose(got, want, rtol, atol)
+            else:
+                np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("state_type", ["int16", "int8"])
@@ -120,3 +124,46 @@ def test_lstm(dtype: str, major: bool) -> None:
     rng = np.random.default_rng(4)
     model = _lstm(rng, dtype, major)
     steps_agree(model, [[random_array(rng, dtype, model.main.inputs[0].shape)] for _ in range(4)])
+
+
+HYBRID = {"rtol": 1e-2, "atol": 2e-2}
+"""Hybrid states are quantised anew in every step: a value on the border of two may fall on either side."""
+
+
+def many_agree(make: Callable[[np.random.Generator], Model], hybrid: bool, count: int = 12) -> None:
+    """Random layers, two calls each."""
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        model = make(rng)
+        calls = [[random_array(rng, "float32", t.shape) for t in model.main.inputs] for _ in range(2)]
+        steps_agree(model, calls, **(HYBRID if hybrid else {"rtol": 2e-5, "atol": 2e-5}))
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("parts", lstm_models.PARTS)
+@pytest.mark.parametrize("op", [lstm_models.SEQUENCE, lstm_models.STEP])
+def test_lstm_of_every_kind(op: str, parts: str, asymmetric: bool, hybrid: bool) -> None:
+    make = partial(lstm_models.float_model, parts=parts, op=op, hybrid=hybrid, asymmetric=asymmetric)
+    many_agree(make, hybrid)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("auxiliary", ["none", "weighted", "linked"])
+@pytest.mark.parametrize("parts", ["", "cifg peephole projection"])
+def test_lstm_both_ways(parts: str, auxiliary: str, hybrid: bool) -> None:
+    many_agree(partial(lstm_models.both_ways, parts=parts, hybrid=hybrid, auxiliary=auxiliary), hybrid)
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        rnn_models.one_step,
+        rnn_models.sequence,
+        *(partial(rnn_models.both_ways, auxiliary=a) for a in ("none", "weighted", "linked")),
+    ],
+)
+def test_rnn(make: Callable[..., Model], hybrid: bool, asymmetric: bool) -> None:
+    many_agree(partial(make, hybrid=hybrid, asymmetric=asymmetric), hybrid)

@@ -80,11 +80,64 @@ static int check_lstm_s8(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
+static void matrix(check_ctx *ctx, check_case *c, int index, size_t n, int hybrid) {
+    if (hybrid) bytes(ctx, c, index, n, 1);
+    else floats(ctx, c, index, n);
+}
+
+/* Quantised inputs may fall on either side of a step where instruction sets differ in the last bit: hybrid cells take one step, from equal floats. */
+static int check_lstm_cell(check_ctx *ctx) {
+    check_case c = {.op = "lstm_cell", .tolerance = 5e-5f, .units = 2};
+    edged_lstm_cell_params p = {.batch = 2, .depth = check_range(ctx, 1, 40), .extra = check_range(ctx, 0, 9), .units = check_range(ctx, 1, 20)};
+    const int projected = check_range(ctx, 0, 1);
+    p.hybrid = check_range(ctx, 0, 1), p.steps = p.hybrid ? 1 : check_range(ctx, 1, 4), p.outputs = projected ? check_range(ctx, 1, 20) : p.units;
+    p.time_major = check_range(ctx, 0, 1), p.backward = check_range(ctx, 0, 1), p.at = check_range(ctx, 0, 3), p.pitch = p.at + p.outputs;
+    p.coupled = check_range(ctx, 0, 1), p.asymmetric = check_range(ctx, 0, 1), p.activation = check_range(ctx, 0, 4), p.cell_clip = 1.5f, p.projection_clip = 2.0f;
+    p.diagonal = !projected && check_range(ctx, 0, 3) == 0;
+    const size_t n = (size_t)p.units, m = (size_t)p.outputs, depth = (size_t)p.depth, extra = (size_t)p.extra, steps = (size_t)p.steps;
+    const size_t gates = p.coupled ? 3 : 4;
+    c.params = &p;
+    c.scratch = 20 * n + depth + extra + m + n;
+    check_fill_floats(ctx, check_operand_add(&c, 0, CHECK_FLOAT_STATE, 2 * steps * (size_t)p.pitch * 4, 4), 2 * steps * (size_t)p.pitch, -1, 1);
+    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_FLOAT_STATE, 2 * m * 4, 4), 2 * m, -1, 1);
+    check_fill_floats(ctx, check_operand_add(&c, 2, CHECK_FLOAT_STATE, 2 * n * 4, 4), 2 * n, -1, 1);
+    floats(ctx, &c, 3, 2 * steps * depth);
+    if (extra) floats(ctx, &c, 4, 2 * steps * extra), matrix(ctx, &c, 7, gates * n * extra, p.hybrid);
+    matrix(ctx, &c, 5, gates * n * depth, p.hybrid);
+    matrix(ctx, &c, 6, gates * n * (p.diagonal ? 1 : m), p.hybrid && !p.diagonal);
+    if (check_range(ctx, 0, 1)) floats(ctx, &c, 8, 3 * n);
+    if (check_range(ctx, 0, 1)) floats(ctx, &c, 9, gates * n);
+    floats(ctx, &c, 10, gates * n);
+    if (projected) matrix(ctx, &c, 11, m * n, p.hybrid), floats(ctx, &c, 12, m);
+    check_fill_floats(ctx, check_operand_add(&c, 13, CHECK_INPUT, 13 * 4, 4), 13, 0.002f, 0.01f);
+    return check_run(ctx, &c);
+}
+
+static int check_rnn_cell(check_ctx *ctx) {
+    check_case c = {.op = "rnn_cell", .tolerance = 5e-5f, .units = 2};
+    edged_rnn_cell_params p = {.batch = 2, .depth = check_range(ctx, 1, 40), .extra = check_range(ctx, 0, 9), .units = check_range(ctx, 1, 20)};
+    p.hybrid = check_range(ctx, 0, 1), p.steps = p.hybrid ? 1 : check_range(ctx, 1, 4), p.time_major = check_range(ctx, 0, 1);
+    p.backward = check_range(ctx, 0, 1), p.at = check_range(ctx, 0, 3), p.pitch = p.at + p.units, p.asymmetric = check_range(ctx, 0, 1);
+    p.activation = check_range(ctx, 2, 4);
+    const size_t n = (size_t)p.units, depth = (size_t)p.depth, extra = (size_t)p.extra, steps = (size_t)p.steps;
+    c.params = &p;
+    c.scratch = 5 * n + depth + extra;
+    check_fill_floats(ctx, check_operand_add(&c, 0, CHECK_FLOAT_STATE, 2 * steps * (size_t)p.pitch * 4, 4), 2 * steps * (size_t)p.pitch, -1, 1);
+    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_FLOAT_STATE, 2 * n * 4, 4), 2 * n, -1, 1);
+    floats(ctx, &c, 2, 2 * steps * depth);
+    if (extra) floats(ctx, &c, 3, 2 * steps * extra), matrix(ctx, &c, 6, n * extra, p.hybrid);
+    matrix(ctx, &c, 4, n * depth, p.hybrid);
+    matrix(ctx, &c, 5, n * n, p.hybrid);
+    floats(ctx, &c, 7, n);
+    check_fill_floats(ctx, check_operand_add(&c, 8, CHECK_INPUT, 3 * 4, 4), 3, 0.002f, 0.01f);
+    return check_run(ctx, &c);
+}
+
 int check_recurrent(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 40 * ctx->repeats; i++) {
         bad |= check_svdf_f32(ctx) | check_svdf_s8(ctx, "svdf_s8_s16", 2) | check_svdf_s8(ctx, "svdf_s8_s8", 1);
-        bad |= check_lstm_f32(ctx) | check_lstm_s8(ctx);
+        bad |= check_lstm_f32(ctx) | check_lstm_s8(ctx) | check_lstm_cell(ctx) | check_rnn_cell(ctx);
     }
     return bad;
 }

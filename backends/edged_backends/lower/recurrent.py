@@ -1,4 +1,4 @@
-"""Recurrent layers: SVDF and plain LSTM."""
+"""Recurrent layers: SVDF and LSTM; `cells` has the general LSTM and the RNNs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from edged.graph.arrays import Array
 from edged.graph.model import DType, Node
 from edged.graph.ops.lut import input_steps, logistic_table
 from edged.graph.ops.spec import attr
+from edged_backends.lower.cells import lower_lstm_cell
 from edged_backends.lower.scale import clamp_f32, multiplier
 from edged_backends.lowering import Lowering, Quant
 from edged_backends.operands import Ref
@@ -63,27 +64,34 @@ def _effective(a: Quant, b: Quant, to: Quant) -> float:
 
 _INPUT_WEIGHTS, _RECURRENT_WEIGHTS, _BIASES = range(1, 5), range(5, 9), range(12, 16)
 _ABSENT = (*range(9, 12), 16, 17, *range(20, 24))
-"""Inputs of peepholes, projection and layer normalisation: layers that have them are left to the
-reference."""
+"""Inputs of peepholes, projection and layer normalisation."""
 _GATE_SCALE, _UNIT = 2.0**-12, 2.0**-15
 
 
 def lower_lstm(lowering: Lowering, node: Node) -> str | None:
-    if any(node.optional(i) is not None for i in _ABSENT):
-        return "an LSTM with peepholes, projection or layer normalisation"
-    weighted = [node.optional(i) for i in (*_INPUT_WEIGHTS, *_RECURRENT_WEIGHTS, *_BIASES)]
-    if not all(t is not None and t.constant for t in weighted):
-        return "an LSTM without all four gates, or with weights known only at run time"
-    if attr(node, "fused_activation_function", "NONE") != "TANH" or len(node.input(5).shape) != 2:
-        return "an LSTM with another activation than TANH, or with diagonal recurrent weights"
-    kinds = (node.input(0).dtype, node.input(1).dtype, node.input(19).dtype)
-    if kinds == (DType.FLOAT32,) * 3:
+    """A plain layer by the kernels for those, any other layer of floats by the general one."""
+    if attr(node, "kernel_type", "FULL") == "BASIC":
+        return "the basic kernel of LSTM"
+    kinds = (node.input(0).dtype, node.input(1 if node.optional(1) else 2).dtype, node.input(19).dtype)
+    if _plain(node) and kinds == (DType.FLOAT32,) * 3:
         _lstm_f32(lowering, node)
         return None
-    if kinds == (DType.INT8, DType.INT8, DType.INT16) and node.op == "unidirectional_sequence_lstm":
+    integers = kinds == (DType.INT8, DType.INT8, DType.INT16)
+    if _plain(node) and integers and node.op == "unidirectional_sequence_lstm":
         _lstm_s8(lowering, node)
         return None
-    return f"an LSTM of {', '.join(map(str, kinds))}"
+    return lower_lstm_cell(lowering, node)
+
+
+def _plain(node: Node) -> bool:
+    """All four gates, nothing beside them, constant weights, TANH."""
+    weighted = [node.optional(i) for i in (*_INPUT_WEIGHTS, *_RECURRENT_WEIGHTS, *_BIASES)]
+    return (
+        not any(node.optional(i) is not None for i in _ABSENT)
+        and all(t is not None and t.constant for t in weighted)
+        and attr(node, "fused_activation_function", "NONE") == "TANH"
+        and len(node.input(5).shape) == 2
+    )
 
 
 def _sizes(node: Node) -> dict[str, int | float]:
@@ -164,5 +172,5 @@ def _clip(node: Node, cell: Quant) -> int:
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
-    "svdf": lower_svdf, "unidirectional_sequence_lstm": lower_lstm,
+    "svdf": lower_svdf, "unidirectional_sequence_lstm": lower_lstm, "lstm": lower_lstm,
 }  # fmt: skip
