@@ -7,19 +7,31 @@ values.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
+from edged.errors import ModelError
 from edged.graph.arrays import Array
 from edged.graph.model import Sparsity, Tensor
+
+MOST = 256 << 20
+"""Bytes that a sparse constant may take as a dense array: a small file may promise any size."""
 
 
 def dense(tensor: Tensor, stored: Array) -> Array:
     """The array of a sparse constant from its stored elements; `stored` itself where it is dense already.
 
-    Expects a legal encoding, which is `edged.graph.verify`'s business.
+    Expects a legal encoding, which is `edged.graph.verify`'s business. ModelError over MOST bytes.
     """
     if tensor.sparsity is None or stored.shape == tensor.shape:
         return stored
+    nbytes = prod(tensor.shape) * stored.itemsize
+    if nbytes > MOST:
+        raise ModelError(
+            f"{tensor.name}: a sparse constant that takes {nbytes} bytes as a dense one; {MOST} are allowed",
+            remedy="store it dense, or split the layer",
+        )
     positions, coordinates = _walk(tensor.sparsity)
     rank = len(tensor.shape)
     places = coordinates[:rank]

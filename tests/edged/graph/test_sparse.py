@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from edged.errors import ModelError
 from edged.graph.arrays import constant
 from edged.graph.constants import fold_constants
 from edged.graph.model import DType, Graph, Node, Sparsity, Tensor
@@ -49,6 +51,12 @@ def test_random_matrices() -> None:
         segments = np.concatenate([[0], np.cumsum(np.bincount(where, minlength=rows))]).tolist()
         sparsity = Sparsity((0, 1), (), ((rows, None), (segments, places.tolist())))
         assert np.array_equal(dense(_tensor((rows, columns), sparsity), whole[where, places]), whole)
+
+
+def test_a_small_file_cannot_ask_for_any_memory() -> None:
+    sparsity = Sparsity((0, 1), (), ((1 << 16, None), ([0] * ((1 << 16) + 1), [])))
+    with pytest.raises(ModelError, match="17179869184 bytes as a dense one"):
+        dense(_tensor((1 << 16, 1 << 16), sparsity), np.zeros(0, np.float32))
 
 
 def test_a_sparse_constant_is_folded_at_load() -> None:
