@@ -1,9 +1,9 @@
 """Deltas between two versions of a model file: one table of algorithms, each a way to make and to apply one.
 
-A delta is never trusted: whoever applies one compares the SHA-256 of what came out with the signed manifest, and
-takes the whole blob when they differ. What this module promises whatever the bytes of a patch are: it writes at
-most `length` bytes, holds at most `memory_limit` bytes, ends, and raises DeltaError for a patch that makes no
-sense. Needs the extra `edged[updates]` (zstandard).
+A delta is never trusted: whoever applies one compares the SHA-256 of what came out with the signed manifest,
+and takes the whole blob when they differ. What this module promises whatever the bytes of a patch are: it
+writes at most `length` bytes, holds at most `memory_limit` bytes, ends, and raises DeltaError for a patch
+that makes no sense. Needs the extra `edged[updates]` (zstandard).
 
 Algorithms:
   tensor-diff-zstd  two files of one length: element-wise differences in blocks of 1 MiB; constant memory
@@ -29,8 +29,9 @@ Apply = Callable[[BinaryIO, BinaryIO, BinaryIO, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """`make(base, new, patch, memory_limit)`, `apply(base, patch, out, length, memory_limit)`; `needs` gives the
-    bytes that applying holds for a base and a result of these lengths, None when it cannot serve such a pair."""
+    """`make(base, new, patch, memory_limit)`, `apply(base, patch, out, length, memory_limit)`; `needs` gives
+    the bytes that applying holds for a base and a result of these lengths, None when it cannot serve such a
+    pair."""
 
     make: Make
     apply: Apply
@@ -45,7 +46,8 @@ ALGORITHMS: dict[str, Algorithm] = {
 
 
 def choose(base_length: int, length: int, memory_limit: int = MEMORY_LIMIT) -> list[str]:
-    """The algorithms that serve a pair of files of these lengths within the limit, the one to prefer first."""
+    """The algorithms that serve a pair of files of these lengths within the limit, the one to prefer
+    first."""
     needed = {name: a.needs(base_length, length) for name, a in ALGORITHMS.items()}
     return [name for name, memory in needed.items() if memory is not None and memory <= memory_limit]
 
@@ -59,8 +61,9 @@ def make(algorithm: str, base: Path, new: Path, patch: BinaryIO, memory_limit: i
 def apply(
     algorithm: str, base: Path, patch: Path, out: BinaryIO, memory_limit: int = MEMORY_LIMIT, *, length: int
 ) -> None:
-    """Writes to `out` the file of `length` bytes that `patch` makes of `base`. DeltaError when it cannot: then
-    `out` holds at most `length` bytes, of no value. The caller verifies the SHA-256 of what was written."""
+    """Writes to `out` the file of `length` bytes that `patch` makes of `base`. DeltaError when it cannot:
+    then `out` holds at most `length` bytes, of no value. The caller verifies the SHA-256 of what was
+    written."""
     chosen = _known(algorithm)
     with base.open("rb") as old, patch.open("rb") as changes:
         chosen.apply(old, changes, out, length, memory_limit)

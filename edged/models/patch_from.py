@@ -2,8 +2,8 @@
 
     file = "EDGEDZP1" u64 length, then one zstd frame
 
-The base is held whole, and so is zstd's window, which reaches over the larger file: this serves small pairs, and a
-cap on memory decides which are small.
+The base is held whole, and so is zstd's window, which reaches over the larger file: this serves small pairs,
+and a cap on memory decides which are small.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def make(base: Path, new: Path, patch: BinaryIO, memory_limit: int) -> None:
     memory = needs(len(old), len(target))
     if memory is None or memory > memory_limit:
         raise DeltaMemoryError(
-            f"a patch between files of {len(old)} and {len(target)} bytes is over the limit of {memory_limit} bytes"
+            f"a patch between files of {len(old)} and {len(target)} bytes needs over {memory_limit} bytes"
         )
     parameters = zstd.ZstdCompressionParameters.from_level(
         LEVEL, window_log=_window_log(len(old), len(target)), enable_ldm=True

@@ -1,13 +1,15 @@
 """Deltas of two files of one length as differences of elements: small when weights moved a little.
 
 Both files are cut into blocks of 1 MiB (256 Ki elements of 4 bytes; .tflite aligns its buffers to 4 or 16, so
-elements do not straddle). A block is taken as little-endian unsigned integers of 1, 2 or 4 bytes, whichever packs
-best: their differences modulo 2^bits are zig-zagged (small changes of either sign become small numbers), split
-into byte planes (the planes of the high bytes are then nearly all zero) and packed by zstd. Floats are treated by
-their bit patterns, which are ordered as the values are. A block may also be unchanged, or literal.
+elements do not straddle). A block is taken as little-endian unsigned integers of 1, 2 or 4 bytes, whichever
+packs best: their differences modulo 2^bits are zig-zagged (small changes of either sign become small
+numbers), split into byte planes (the planes of the high bytes are then nearly all zero) and packed by zstd.
+Floats are treated by their bit patterns, which are ordered as the values are. A block may also be unchanged,
+or literal.
 
     file   = "EDGEDTD1" u64 length, then a record for each block
-    record = u8 mode (0 unchanged, 1 2 4 the width of an element, 255 literal), u32 bytes of its zstd frame, frame
+    record = u8 mode (0 unchanged, 1 2 4 the width of an element, 255 literal), u32 bytes of its zstd frame,
+    frame
 
 Neither side holds more than a few blocks.
 """
@@ -117,7 +119,8 @@ def added(old: bytes, planes: bytes, width: int) -> bytes:
     zigzag = merged.view(f"<u{width}").reshape(-1)
     one = zigzag.dtype.type(1)
     signed = (zigzag >> one) ^ (~(zigzag & one) + one)
-    return bytes((_elements(old, width) + signed).view(np.uint8)[: len(old)].tobytes())
+    new = (_elements(old, width) + signed).tobytes()
+    return new[: len(old)]
 
 
 def _elements(data: bytes, width: int) -> np.ndarray[Any, np.dtype[Any]]:
