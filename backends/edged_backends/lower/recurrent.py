@@ -117,10 +117,9 @@ def _value(lowering: Lowering, node: Node, index: int) -> Array:
 
 def _lstm_f32(lowering: Lowering, node: Node) -> None:
     params = {**_sizes(node), "cell_clip": float(attr(node, "cell_clip", 0.0))}
-    constants = [
-        lowering.const(_stacked(lowering, node, r)) for r in (_INPUT_WEIGHTS, _RECURRENT_WEIGHTS, _BIASES)
-    ]
-    _lstm_step(lowering, node, "lstm_f32", params, constants, 4)
+    weights = [_stacked(lowering, node, r).transpose(2, 0, 1) for r in (_INPUT_WEIGHTS, _RECURRENT_WEIGHTS)]
+    arrays = [*map(np.ascontiguousarray, weights), _stacked(lowering, node, _BIASES)]
+    _lstm_step(lowering, node, "lstm_f32", params, [lowering.const(a) for a in arrays], 4)
 
 
 def _lstm_step(
