@@ -110,7 +110,8 @@ def difference(old: bytes, new: bytes, width: int) -> bytes:
     a, b = _elements(old, width), _elements(new, width)
     signed = (b - a).view(f"<i{width}")
     zigzag = ((signed << 1) ^ (signed >> (8 * width - 1))).astype(signed.dtype)
-    return zigzag.view(np.uint8).reshape(-1, width).T.tobytes()
+    planes = np.ascontiguousarray(zigzag.view(np.uint8).reshape(-1, width).T)
+    return bytes(planes)
 
 
 def added(old: bytes, planes: bytes, width: int) -> bytes:
@@ -119,8 +120,8 @@ def added(old: bytes, planes: bytes, width: int) -> bytes:
     zigzag = merged.view(f"<u{width}").reshape(-1)
     one = zigzag.dtype.type(1)
     signed = (zigzag >> one) ^ (~(zigzag & one) + one)
-    new = (_elements(old, width) + signed).tobytes()
-    return new[: len(old)]
+    new = _elements(old, width) + signed
+    return bytes(new)[: len(old)]
 
 
 def _elements(data: bytes, width: int) -> np.ndarray[Any, np.dtype[Any]]:
