@@ -83,6 +83,23 @@ def test_float_svdf() -> None:
     steps_agree(model, [[rng.normal(size=(1, 20)).astype(np.float32)] for _ in range(8)])
 
 
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("activation", ["NONE", "RELU6", "TANH"])
+def test_hybrid_svdf(asymmetric: bool, activation: str) -> None:
+    rng = np.random.default_rng(5)
+    model = one_op(
+        "svdf",
+        [
+            tensor("float32", (3, 20)), constant("int8", random_array(rng, "int8", (8, 20)), quant(0.02)),
+            constant("int8", random_array(rng, "int8", (8, 5)), quant(0.03)),
+            constant("float32", rng.normal(size=4)), tensor("float32", (3, 5 * 8), variable=True, name="state"),
+        ],
+        [("float32", (3, 4))],
+        {"rank": 2, "fused_activation_function": activation, "asymmetric_quantize_inputs": asymmetric},
+    )  # fmt: skip
+    steps_agree(model, [[rng.normal(size=(3, 20)).astype(np.float32)] for _ in range(8)])
+
+
 def _lstm(rng: np.random.Generator, dtype: str, major: bool) -> Model:
     batch, steps, depth, units = 2, 5, 19, 6
     whole = dtype == "int8"

@@ -133,11 +133,28 @@ static int check_rnn_cell(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
+static int check_svdf_hybrid(check_ctx *ctx) {
+    check_case c = {.op = "svdf_hybrid", .tolerance = 5e-5f, .units = 2, .scale = 4.0f};
+    const edged_svdf_hybrid_params p = {check_range(ctx, 1, 60), check_range(ctx, 1, 6), check_range(ctx, 1, 2), check_range(ctx, 1, 20), check_range(ctx, 0, 1),
+                                        check_range(ctx, 0, 4)};
+    const size_t filters = (size_t)(p.units * p.rank), memory = (size_t)p.memory, depth = (size_t)p.depth;
+    c.params = &p;
+    c.scratch = depth;
+    check_operand_add(&c, 0, CHECK_FLOAT, 2 * (size_t)p.units * 4, 4);
+    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_FLOAT_STATE, filters * memory * 8, 4), filters * memory * 2, -1, 1);
+    floats(ctx, &c, 2, 2 * depth);
+    bytes(ctx, &c, 3, filters * depth, 1);
+    floats(ctx, &c, 4, filters * memory);
+    if (check_range(ctx, 0, 1)) floats(ctx, &c, 5, (size_t)p.units);
+    check_fill_floats(ctx, check_operand_add(&c, 6, CHECK_INPUT, 4, 4), 1, 0.002f, 0.01f);
+    return check_run(ctx, &c);
+}
+
 int check_recurrent(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 40 * ctx->repeats; i++) {
         bad |= check_svdf_f32(ctx) | check_svdf_s8(ctx, "svdf_s8_s16", 2) | check_svdf_s8(ctx, "svdf_s8_s8", 1);
-        bad |= check_lstm_f32(ctx) | check_lstm_s8(ctx) | check_lstm_cell(ctx) | check_rnn_cell(ctx);
+        bad |= check_lstm_f32(ctx) | check_lstm_s8(ctx) | check_lstm_cell(ctx) | check_rnn_cell(ctx) | check_svdf_hybrid(ctx);
     }
     return bad;
 }

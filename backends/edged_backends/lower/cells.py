@@ -266,6 +266,34 @@ def _rnn(lowering: Lowering, node: Node, places: Sequence[int | None], run: _Run
     return None
 
 
+# ---- SVDF ----
+
+
+def lower_hybrid_svdf(lowering: Lowering, node: Node) -> str | None:
+    """An SVDF of floats with int8 feature weights."""
+    source, feature, time, state = (node.input(i) for i in (0, 1, 2, 4))
+    values, times, bias = lowering.value(feature), lowering.value(time), node.optional(3)
+    if values is None or times is None:
+        return "an SVDF with weights known only at run time"
+    rank = int(attr(node, "rank", 1))
+    params = {
+        "depth": source.shape[1], "units": feature.shape[0] // rank, "rank": rank, "memory": time.shape[1],
+        "activation": _activation(node),
+        "asymmetric": int(bool(attr(node, "asymmetric_quantize_inputs", False))),
+    }  # fmt: skip
+    real = times if times.dtype == np.float32 else times.astype(np.float32) * scales_of(time.quantization, 1)
+    refs = [lowering.ref(t) for t in (node.outputs[0], state, source)]
+    constants = [
+        lowering.const(values.view(np.int8)),
+        lowering.const(real.astype(np.float32)),
+        None if bias is None else lowering.ref(bias),
+        lowering.const(scales_of(feature.quantization, 1).astype(np.float32)),
+    ]
+    rows, depth = source.shape
+    lowering.step("svdf_hybrid", params, [*refs, *constants], units=rows, scratch=depth, writes=2)
+    return None
+
+
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
     "bidirectional_sequence_lstm": lower_bidirectional_lstm,
     "rnn": lower_rnn,

@@ -10,7 +10,7 @@ from edged.graph.arrays import Array
 from edged.graph.model import DType, Node
 from edged.graph.ops.lut import input_steps, logistic_table
 from edged.graph.ops.spec import attr
-from edged_backends.lower.cells import lower_lstm_cell
+from edged_backends.lower.cells import lower_hybrid_svdf, lower_lstm_cell
 from edged_backends.lower.scale import clamp_f32, multiplier
 from edged_backends.lowering import Lowering, Quant
 from edged_backends.operands import Ref
@@ -20,11 +20,14 @@ _INTEGER = {
     (DType.INT8, DType.INT8, DType.INT8, DType.INT8): "svdf_s8_s8",
 }
 """By the types of input, feature weights, time weights and state."""
+_HYBRID = {(DType.FLOAT32, DType.INT8), (DType.FLOAT32, DType.UINT8)}
 
 
 def lower_svdf(lowering: Lowering, node: Node) -> str | None:
     source, feature, time, state = (node.input(i) for i in (0, 1, 2, 4))
     kinds = (source.dtype, feature.dtype, time.dtype, state.dtype)
+    if kinds[:2] in _HYBRID and state.dtype is DType.FLOAT32:
+        return lower_hybrid_svdf(lowering, node)
     rank = int(attr(node, "rank", 1))
     shape: dict[str, int | float] = {
         "depth": source.shape[1], "units": feature.shape[0] // rank, "rank": rank, "memory": time.shape[1],
