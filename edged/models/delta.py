@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from edged.models import patch_from, tensor_diff
 from edged.models.delta_errors import DeltaError
+from edged.models.manifest import Algorithm
 
 MEMORY_LIMIT = 48 << 20
 """What applying may hold unless the caller says otherwise; a device's updater stays under 64 MiB in all."""
@@ -28,7 +29,7 @@ Apply = Callable[[BinaryIO, BinaryIO, BinaryIO, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Algorithm:
+class Way:
     """`make(base, new, patch, memory_limit)`, `apply(base, patch, out, length, memory_limit)`; `needs` gives
     the bytes that applying holds for a base and a result of these lengths, None when it cannot serve such a
     pair."""
@@ -38,14 +39,14 @@ class Algorithm:
     needs: Callable[[int, int], int | None]
 
 
-ALGORITHMS: dict[str, Algorithm] = {
-    "tensor-diff-zstd": Algorithm(tensor_diff.make, tensor_diff.apply, tensor_diff.needs),
-    "zstd-patch": Algorithm(patch_from.make, patch_from.apply, patch_from.needs),
+ALGORITHMS: dict[Algorithm, Way] = {
+    "tensor-diff-zstd": Way(tensor_diff.make, tensor_diff.apply, tensor_diff.needs),
+    "zstd-patch": Way(patch_from.make, patch_from.apply, patch_from.needs),
 }
 """The one to prefer first."""
 
 
-def choose(base_length: int, length: int, memory_limit: int = MEMORY_LIMIT) -> list[str]:
+def choose(base_length: int, length: int, memory_limit: int = MEMORY_LIMIT) -> list[Algorithm]:
     """The algorithms that serve a pair of files of these lengths within the limit, the one to prefer
     first."""
     needed = {name: a.needs(base_length, length) for name, a in ALGORITHMS.items()}
@@ -69,10 +70,11 @@ def apply(
         chosen.apply(old, changes, out, length, memory_limit)
 
 
-def _known(algorithm: str) -> Algorithm:
-    if algorithm not in ALGORITHMS:
+def _known(algorithm: str) -> Way:
+    found = next((way for name, way in ALGORITHMS.items() if name == algorithm), None)
+    if found is None:
         raise DeltaError(
             f"no delta algorithm is called {algorithm!r}; there are {', '.join(ALGORITHMS)}",
             remedy="update edged, or take the whole file",
         )
-    return ALGORITHMS[algorithm]
+    return found
