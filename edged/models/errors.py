@@ -27,3 +27,7 @@ class StoreError(UpdateError):
 
 class TrialError(UpdateError):
     """A candidate was tried and found wanting: says in which case and how."""
+
+
+class SealError(UpdateError):
+    """A sealed model cannot be opened: the key is missing, unsafe or another one, or the file is damaged."""
