@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from edged.publish import files
 from edged.publish.errors import PublishError
-from edged.publish.keys import Entry, Keyring
+from edged.publish.keys import Keyring
 from edged.publish.roles import DELEGATED, LISTED, MODELS, ROLES, ROLLOUT, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 
 Clock = Callable[[], datetime]
@@ -67,11 +67,10 @@ class Edition:
 
 @dataclass(slots=True)
 class Signing:
-    """Who signs: the keyring, keys that sign beside a role's own for one edition (`rotation`), the clock."""
+    """Who signs, and by which clock metadata expires."""
 
     keyring: Keyring
     now: Clock = utc_now
-    beside: Mapping[str, list[Entry]] = field(default_factory=dict)
 
     def sign(self, role: str, metadata: Metadata[Any]) -> None:
         """Puts the signatures of all keys of the role that are at hand on it, at least as many as it
@@ -81,7 +80,7 @@ class Signing:
         if len(usable) < ROLES[role].threshold:
             usable = own  # signing names the one that is missing
         metadata.signatures.clear()
-        for entry in [*usable, *self.beside.get(role, [])]:
+        for entry in usable:
             try:
                 metadata.sign(self.keyring.signer(entry), append=True)
             except UnsignedMetadataError as error:
