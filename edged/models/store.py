@@ -148,12 +148,8 @@ class Store:
         """Stores floors; none ever goes down."""
         rows = [(f"role:{k}", float(v)) for k, v in floors.versions.items()]
         rows += [(f"model:{k}", float(v)) for k, v in models.items()] + [("clock", floors.clock)]
-        with self._change("floors") as database:
-            database.executemany(
-                "INSERT INTO floor VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
-                "SET value = max(value, excluded.value)",
-                rows,
-            )
+        with self._change("floors"):
+            self._raise(rows)
 
     def records(self, model: str | None = None) -> list[Record]:
         """All versions known here, by model, the newest first."""
@@ -181,8 +177,7 @@ class Store:
         return [r for r in self.records() if r.state in (State.STAGED, State.TRIAL)]
 
     def stage(self, manifest: Manifest, reason: str, now: float) -> None:
-        """Makes a version whose bytes are durable the candidate of its model; another candidate is dropped.
-        The floor it was signed with counts from here on."""
+        """Makes a version whose bytes are durable the candidate of its model; another one is dropped."""
         model, version = manifest.model, manifest.version
         with self._change("stage") as database:
             database.execute(
@@ -198,11 +193,6 @@ class Store:
                 "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, "
                 "reason = excluded.reason, changed = excluded.changed, manifest = excluded.manifest",
                 (model, version, after, reason, now, encode(manifest)),
-            )
-            database.execute(
-                "INSERT INTO floor VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
-                "SET value = max(value, excluded.value)",
-                (f"model:{model}", float(manifest.floor)),
             )
 
     def begin_trial(self, record: Record, now: float) -> bool:
@@ -249,9 +239,18 @@ class Store:
         return None
 
     def settle(self, record: Record, now: float) -> None:
-        """The watch window has passed well."""
+        """The watch window has passed well: from here on its signed floor counts."""
         with self._change("settle"):
             self._set(record, record.state, record.reason, now, 0, 0.0)
+            self._raise([(f"model:{record.model}", float(record.manifest.floor))])
+
+    def _raise(self, rows: list[tuple[str, float]]) -> None:
+        """Floors, inside the transaction of the caller; none goes down."""
+        self._database.executemany(
+            "INSERT INTO floor VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
+            "SET value = max(value, excluded.value)",
+            rows,
+        )
 
     def _set(
         self, record: Record, state: State, reason: str, now: float, attempts: int, watch_until: float
