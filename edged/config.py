@@ -8,6 +8,7 @@ a value of the wrong type an error that names the key. `SAMPLE` (edged/edged.tom
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -113,16 +114,23 @@ class McuConfig:
 
 @dataclass(frozen=True, slots=True)
 class UpdatesConfig:
-    """[updates]: the signed repository that models come from. url "" turns updates off."""
+    """[updates]: the signed repository that models come from. url "" turns polls off; a model that came this
+    way wins over a [[model]] of the same name, whose other keys it takes over."""
 
     url: str = ""
     channel: str = "stable"
+    models: tuple[str, ...] = ()
+    device: str = ""
     poll_seconds: float = 3600.0
     jitter: float = 0.2
     root: str = ""
+    keys: str = ""
     quota_bytes: int = 1024 * MIB
+    trial_seconds: float = 60.0
     watch_seconds: float = 600.0
-    pin: Mapping[str, str] = field(default_factory=dict)
+    watch_errors: float = 0.05
+    watch_slowdown: float = 3.0
+    pin: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +250,24 @@ def arch_mask(config: Config) -> str:
     return os.environ.get("EDGED_ARCH_MASK", config.cpu.arch_mask)
 
 
+def device_id(config: Config) -> str:
+    """What this device is called in rollouts: `[updates] device`, or a digest of /etc/machine-id, which
+    itself is to stay on the machine (machine-id(5)); "" where there is none."""
+    if config.updates.device:
+        return config.updates.device
+    try:
+        machine = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(b"edged rollout " + machine).hexdigest()[:32] if machine else ""
+
+
+def key_folders(config: Config) -> list[Path]:
+    """Where keys of sealed models are looked for: systemd's credentials, then `[updates] keys`."""
+    named = (os.environ.get("CREDENTIALS_DIRECTORY", ""), config.updates.keys)
+    return [Path(folder) for folder in named if folder]
+
+
 def threads(config: Config) -> int:
     """Worker threads of the CPU backend."""
     return config.cpu.threads or min(4, len(os.sched_getaffinity(0)))
@@ -254,3 +280,8 @@ def defaults(kind: Any) -> dict[str, Any]:
         factory = entry.default_factory
         made[entry.name] = entry.default if factory is MISSING else factory()
     return made
+
+
+def passphrase() -> str | None:
+    """$EDGED_PASSPHRASE, which opens the publisher's keys where nobody can be asked."""
+    return os.environ.get("EDGED_PASSPHRASE")

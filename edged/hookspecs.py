@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from edged.backend import BackendEntry
+from edged.feed import Feed
 
 if TYPE_CHECKING:
     from edged.config import Config
@@ -22,3 +23,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def edged_register_backends(config: Config) -> Iterable[BackendEntry]:  # type: ignore[empty-body]
     """Probes the machine and names the backends that could be opened here. Must be quick and must not
     raise."""
+
+
+@hookspec(firstresult=True)
+def edged_open_update(url: str) -> Feed | None:
+    """The feed of an `[updates] url` whose scheme is the plugin's own; None for those of others. Called in
+    the updater's process, which has no models and no devices."""

@@ -151,6 +151,8 @@ def open_feed(url: str, others: Callable[[str], Feed | None] = lambda _url: None
     """The feed of a url; `others` is asked about schemes that are not built in. ConfigError names what there
     is."""
     scheme = urlsplit(url).scheme
+    if url.startswith("/"):
+        return FolderFeed(Path(url))
     if scheme in SCHEMES:
         return SCHEMES[scheme](url)
     if (feed := others(url)) is not None:
