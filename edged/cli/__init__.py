@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("top", "top"),
     "logs": ("remote", "logs"),
     "reload": ("remote", "reload"),
+    "publish": ("publish", "publish"),
 }
 
 

@@ -136,18 +136,19 @@ def publish(
     signing: Signing,
     *,
     targets: Mapping[Path, bytes] | None = None,
-    timestamp_days: int | None = None,
+    days: Mapping[str, int] | None = None,
 ) -> None:
     """Makes `edition` the one that is served: new versions of the `changed` ones of targets, models and
-    rollout, a new snapshot and timestamp. `targets`: target files by path. Whatever stops it, what was
-    served before still is."""
+    rollout, a new snapshot and timestamp. `targets`: target files by path; `days`: roles that hold for
+    another time than usual. Whatever stops it, what was served before still is."""
     roles = [role for role in LISTED if role in set(changed)]
+    lasting = {role.name: role.days for role in ROLES.values()} | dict(days or {})
     for role in roles:
-        _renew(public, edition, role, signing)
+        _renew(public, edition, role, signing, lasting)
         edition.snapshot.signed.meta[f"{role}.json"] = _described(edition.of(role))
-    _renew(public, edition, SNAPSHOT, signing)
+    _renew(public, edition, SNAPSHOT, signing, lasting)
     edition.timestamp.signed.snapshot_meta = _described(edition.snapshot)
-    _renew(public, edition, TIMESTAMP, signing, timestamp_days)
+    _renew(public, edition, TIMESTAMP, signing, lasting)
     for path, data in (targets or {}).items():
         files.write(public / path, data)
     for role in (*roles, SNAPSHOT, TIMESTAMP):
@@ -155,10 +156,10 @@ def publish(
         files.write(metadata_path(public, role, metadata.signed.version), encoded(metadata))
 
 
-def _renew(public: Path, edition: Edition, role: str, signing: Signing, days: int | None = None) -> None:
+def _renew(public: Path, edition: Edition, role: str, signing: Signing, days: Mapping[str, int]) -> None:
     metadata = edition.of(role)
     metadata.signed.version = max(metadata.signed.version, newest(public, role)) + 1
-    metadata.signed.expires = signing.now() + timedelta(days=days or ROLES[role].days)
+    metadata.signed.expires = signing.now() + timedelta(days=days[role])
     signing.sign(role, metadata)
 
 

@@ -92,9 +92,7 @@ def drafts(workspace: Workspace) -> list[Manifest]:
     return [decode_manifest(p.read_bytes(), p.parent.name, int(p.stem)) for p in found]
 
 
-def release(
-    workspace: Workspace, *, renew: Iterable[str] = (), timestamp_days: int | None = None
-) -> list[Manifest]:
+def release(workspace: Workspace, *, renew: Iterable[str] = ()) -> list[Manifest]:
     """Signs all drafts and makes them public, with a new snapshot and timestamp; also without drafts, to
     keep the timestamp fresh. `renew`: roles among targets, models and rollout whose expiry starts anew."""
     current, pending = workspace.edition(), drafts(workspace)
@@ -102,15 +100,13 @@ def release(
     bodies: dict[Path, bytes] = {}
     for manifest in pending:
         name = manifest_path(manifest.model, manifest.version)
-        if name in listed:
+        if name in listed and target_bytes(workspace, listed[name]) != encode(manifest):
             raise PublishError(
                 f"{name} is released already", remedy="a version is never changed: add the next"
-            )
+            )  # equal bytes: a release that was stopped before it cleared its drafts
         bodies |= target(listed, name, encode(manifest))
     changed = {role for role in renew if role in LISTED} | ({MODELS} if pending else set())
-    edition.publish(
-        workspace.public, current, changed, workspace.signing, targets=bodies, timestamp_days=timestamp_days
-    )
+    edition.publish(workspace.public, current, changed, workspace.signing, targets=bodies)
     for manifest in pending:
         (workspace.drafts / manifest.model / f"{manifest.version}.json").unlink()
     return pending

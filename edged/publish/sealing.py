@@ -16,3 +16,8 @@ def put(public: Path, path: Path, name: str, key: bytes) -> Blob:
         cipher.seal(key, plain, path.stat().st_size, out)
         out.flush()
         return blobs.put(public, sealed)
+
+
+def key_file(path: Path) -> bytes:
+    """The key in a file of the publisher's. SealError when it holds none."""
+    return cipher.parse_key(path.read_bytes(), str(path))
