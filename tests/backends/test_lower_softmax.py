@@ -54,3 +54,13 @@ def test_int8_softmax_to_int16_equals_the_reference() -> None:
     result = ("int16", (3, 40), quant(1 / 65536, -32768))
     model = one_op("softmax", [("int8", (3, 40), quant(0.1, 5))], [result], {"beta": 1.0})
     agree(model, [random_array(rng, "int8", (3, 40))])
+
+
+@pytest.mark.parametrize("scale", [0.0001, 0.0008, 0.01])
+def test_int16_softmax_equals_tflite_micro(scale: float) -> None:
+    for seed, depth in enumerate((1, 2, 10, 100, 1001)):
+        rng = np.random.default_rng(seed)
+        shape = (3, depth)
+        entry, result = ("int16", shape, quant(scale)), ("int16", shape, quant(1 / 32768))
+        model = one_op("softmax", [entry], [result], {"beta": float(rng.uniform(0.5, 1.5))})
+        agree(model, [random_array(rng, "int16", shape)], oracle="tflm")

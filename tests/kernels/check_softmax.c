@@ -31,11 +31,23 @@ static int check_s8(check_ctx *ctx, const char *op, size_t element) {
     return check_run(ctx, &c);
 }
 
+static int check_s16(check_ctx *ctx) {
+    check_case c = {.op = "softmax_s16", .units = 3};
+    const edged_softmax_s16_params p = {check_range(ctx, 1, 200), check_range(ctx, 1 << 30, INT32_MAX), check_range(ctx, -3, 6)};
+    const size_t n = (size_t)p.depth * 3;
+    c.params = &p;
+    check_operand_add(&c, 0, CHECK_EXACT, n * 2, 2);
+    check_fill_bytes(ctx, check_operand_add(&c, 1, CHECK_INPUT, n * 2, 2), n * 2);
+    int16_t *exponentials = check_operand_add(&c, 2, CHECK_INPUT, 1026, 2), *inverses = check_operand_add(&c, 3, CHECK_INPUT, 1026, 2);
+    for (int32_t i = 0; i < 513; i++) exponentials[i] = (int16_t)(i * 32767 / 512), inverses[i] = (int16_t)(32767 - i * 32);
+    return check_run(ctx, &c);
+}
+
 int check_softmax(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 50 * ctx->repeats; i++) {
         bad |= check_f32(ctx, "softmax_f32") | check_f32(ctx, "log_softmax_f32") | check_f32(ctx, "l2_norm_f32") | check_f32(ctx, "lrn_f32");
-        bad |= check_s8(ctx, "softmax_s8", 1) | check_s8(ctx, "softmax_s8_s16", 2);
+        bad |= check_s8(ctx, "softmax_s8", 1) | check_s8(ctx, "softmax_s8_s16", 2) | check_s16(ctx);
     }
     return bad;
 }

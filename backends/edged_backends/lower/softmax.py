@@ -11,6 +11,7 @@ from edged.graph.arrays import Array
 from edged.graph.model import DType, Node
 from edged.graph.ops import fixedpoint as fp
 from edged.graph.ops.fixedpoint_functions import exp_on_negative_values
+from edged.graph.ops.softmax import steps_16, tables_16
 from edged.graph.ops.spec import attr
 from edged_backends.lower.scale import multiplier
 from edged_backends.lowering import Lowering
@@ -24,6 +25,8 @@ def lower_rows(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
     if node.op == "softmax" and lowering.internal(source).dtype is DType.INT8:
         return _softmax_s8(lowering, node)
+    if node.op == "softmax" and source.dtype is output.dtype is DType.INT16:
+        return _softmax_s16(lowering, node)
     if source.dtype is not DType.FLOAT32 or output.dtype is not DType.FLOAT32:
         return f"{node.op} of {source.dtype}"
     if node.op == "l2_normalization" and attr(node, "fused_activation_function", "NONE") != "NONE":
@@ -78,6 +81,16 @@ def exp_table(scale: float, beta: float) -> Array:
     return np.where(counted, exp_on_negative_values(np.where(counted, scaled, 0), _INPUT_BITS), 0).astype(
         np.int32
     )
+
+
+def _softmax_s16(lowering: Lowering, node: Node) -> None:
+    source = node.input(0)
+    depth = source.shape[-1]
+    m, shift = multiplier(steps_16(node))
+    tables = [lowering.const(np.asarray(table).astype(np.int16)) for table in tables_16()]
+    refs = [lowering.ref(node.outputs[0]), lowering.ref(source), *tables]
+    params = {"depth": depth, "multiplier": m, "shift": shift}
+    lowering.step("softmax_s16", params, refs, units=source.elements // depth, work=16 * source.elements)
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {

@@ -62,7 +62,7 @@ def softmax_8(node: Node, x: Array) -> Array:
 
 
 @cache
-def _tables_16() -> tuple[Array, Array]:
+def tables_16() -> tuple[Array, Array]:
     """exp on [-10, 0] and 1 / (1 + x) on [0, 1], in float32 as TFLite Micro (LiteRT builds them in
     double).
     """
@@ -73,11 +73,16 @@ def _tables_16() -> tuple[Array, Array]:
     return exp, inverse
 
 
+def steps_16(node: Node) -> float:
+    """Steps of the exponentials' table (10/65535) in one of the input, times beta."""
+    beta = float(np.float32(attr(node, "beta", 0.0)))
+    return float(scale_of(node.input(0))) * beta / (10.0 / 65535.0)
+
+
 def softmax_16(node: Node, x: Array) -> Array:
     """int16 around 0 to int16 with a scale of 1/32768."""
-    exp_table, inverse_table = _tables_16()
-    beta = float(np.float32(attr(node, "beta", 0.0)))
-    multiplier, shift = fp.quantize_multiplier(float(scale_of(node.input(0))) * beta / (10.0 / 65535.0))
+    exp_table, inverse_table = tables_16()
+    multiplier, shift = fp.quantize_multiplier(steps_16(node))
     difference = x.astype(np.int64) - x.max(axis=-1, keepdims=True)
     scaled = fp.multiply_by_quantized_multiplier(difference, multiplier, shift) + 32767
     exponentials = lookup_16(np.clip(scaled, -32768, 32767), exp_table)
