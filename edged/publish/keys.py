@@ -183,5 +183,5 @@ def unseal(data: bytes, passphrase: bytes, name: str) -> bytes:
 
 
 def _stretched(passphrase: bytes, salt: bytes, cost: int) -> bytes:
-    memory = 256 * 8 * (1 << cost)
+    memory = 128 * 8 * ((1 << cost) + 8)
     return hashlib.scrypt(passphrase, salt=salt, n=1 << cost, r=8, p=1, dklen=32, maxmem=memory)
