@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("top", "top"),
     "logs": ("remote", "logs"),
     "reload": ("remote", "reload"),
+    "models": ("updates", "models"),
+    "update": ("updates", "update"),
+    "rollback": ("updates", "rollback"),
+    "pin": ("updates", "pin"),
     "publish": ("publish", "publish"),
 }
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edged import __version__
-from edged.errors import EdgedError, RequestError
+from edged.daemon.updates import Updates
+from edged.errors import ConfigError, EdgedError, RequestError
 from edged.runtime.entry import Entry
 from edged.runtime.explain import explain
 from edged.runtime.house import House
@@ -33,6 +34,7 @@ class Control:
     started: float
     reload: Callable[[], None]
     clients: Callable[[], list[dict[str, Any]]]
+    updates: Updates | None = None
 
     def load(self, body: Body) -> Any:
         path, name = self._path(body), str(body.get("name") or Path(str(body["path"])).stem)
@@ -81,6 +83,26 @@ class Control:
         self.reload()
         return {"reloaded": True}
 
+    def models(self, _body: Body) -> Any:
+        return self._updates().facts()
+
+    def update(self, body: Body) -> Any:
+        folder = str(self._path({"path": body["from"]})) if "from" in body else ""
+        return {"asked": self._updates().ask(folder)}
+
+    def rollback(self, body: Body) -> Any:
+        record = self._updates().roll_back(_name(body))
+        return {"model": record.model, "version": record.version}
+
+    def pin(self, body: Body) -> Any:
+        version = body.get("version")
+        return self._updates().pin(_name(body), None if version is None else int(version))
+
+    def _updates(self) -> Updates:
+        if self.updates is None:
+            raise ConfigError("updates are not configured", remedy="set [updates] root and url, and restart")
+        return self.updates
+
     def _path(self, body: Body) -> Path:
         path = Path(str(body.get("path", "")))
         if not path.is_absolute():
@@ -99,6 +121,10 @@ COMMANDS: dict[str, tuple[str, Callable[[Control, Body], Any]]] = {
     "ps": ("control", Control.ps),
     "logs": ("control", Control.logs),
     "reload": ("control", Control.reload_config),
+    "models": ("control", Control.models),
+    "update": ("load", Control.update),
+    "rollback": ("load", Control.rollback),
+    "pin": ("load", Control.pin),
 }
 """Command -> (the right of the policy that it takes, what it does)."""
 

@@ -25,6 +25,7 @@ from edged.config import Config, Paths
 from edged.daemon.control import Control
 from edged.daemon.policy import Policy, compile_rules
 from edged.daemon.service import HouseService
+from edged.daemon.updates import Updates, wanted
 from edged.errors import EdgedError
 from edged.runtime.house import House
 from edged.runtime.registry import total_in_flight
@@ -69,11 +70,24 @@ class Daemon:
         self.house.arrived = self._load_soon
         self.stop = asyncio.Event()
         self.control = Control(self.house, self.lines, time.time(), self._reload_soon, self._clients)
+        self.updates = self._updates()
+        self.control.updates = self.updates
         self.service = HouseService(
             self.house, self.control, self._policy(config), _limits(config), self.work
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_sockets: list[Path] = []
+
+    def _updates(self) -> Updates | None:
+        """None where updates are not configured; a store that cannot be used leaves the models as they
+        are."""
+        if not wanted(self.config, self.paths.state):
+            return None
+        try:
+            return Updates(self.house, self.config, self.paths.state, log.info)
+        except EdgedError as error:
+            log.error("no updates: %s", error)
+            return None
 
     def _policy(self, config: Config) -> Policy:
         return compile_rules(
@@ -97,6 +111,8 @@ class Daemon:
         try:
             self._listen(server)
             await loop.run_in_executor(self.work, self._load_configured)
+            if self.updates is not None:
+                self.updates.start()
             server.start()
             self.notifier.ready(self._status())
             log.info("ready on %s", self.paths.socket)
@@ -106,6 +122,8 @@ class Daemon:
             await self._drain(server)
         finally:
             await loop.run_in_executor(None, server.stop)
+            if self.updates is not None:
+                await loop.run_in_executor(None, self.updates.stop)
             await loop.run_in_executor(None, self.house.close)
             self.work.shutdown()
             for path in self._own_sockets:
@@ -128,6 +146,9 @@ class Daemon:
             self._own_sockets.append(path)
 
     def _load_configured(self) -> None:
+        """What updates have made active first: it wins over a [[model]] of the same name."""
+        if self.updates is not None:
+            self.updates.serving.load_active()
         for model in self.config.model:
             if model.name in self.house.registry.entries:
                 continue
@@ -169,6 +190,8 @@ class Daemon:
         ):  # fmt: skip
             log.warning("sockets and devices change only with a restart")
         self.config = config
+        if self.updates is not None:
+            self.updates.set_config(config)
         self.service.policy, self.service.limits = policy, _limits(config)
         self.house.registry.memory_bytes = config.limits.memory_bytes
         self.work.submit(self._load_configured)

@@ -19,7 +19,7 @@ def read_blob(blobs: Blobs, blob: Blob) -> memoryview:
     """The blob, mapped, and hashed through that very mapping. BlobError when it is not what was signed."""
     path = blobs.path(blob.sha256)
     if not path.is_file():
-        raise BlobError(f"blob {blob.sha256[:12]} is not on this device", remedy="`edged update --now`")
+        raise BlobError(f"blob {blob.sha256[:12]} is not on this device", remedy="`edged update`")
     data = mapped(path)
     if hashlib.sha256(data).hexdigest() != blob.sha256:
         raise BlobError(

@@ -238,11 +238,18 @@ class Store:
                     return other
         return None
 
-    def settle(self, record: Record, now: float) -> None:
-        """The watch window has passed well: from here on its signed floor counts."""
+    def settle(self, record: Record, now: float, reason: str = "") -> None:
+        """The watch window has passed: from here on the floor that the version was signed with counts."""
         with self._change("settle"):
-            self._set(record, record.state, record.reason, now, 0, 0.0)
+            self._set(record, record.state, reason or record.reason, now, 0, 0.0)
             self._raise([(f"model:{record.model}", float(record.manifest.floor))])
+
+    def give_back(self, record: Record, now: float) -> None:
+        """An attempt that was begun was stopped on purpose, and does not count."""
+        with self._change("give_back"):
+            current = self.record(record.model, record.version)
+            left = max(0, current.attempts - 1)
+            self._set(current, current.state, current.reason, now, left, current.watch_until)
 
     def _raise(self, rows: list[tuple[str, float]]) -> None:
         """Floors, inside the transaction of the caller; none goes down."""

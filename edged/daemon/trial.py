@@ -1,0 +1,112 @@
+"""The trial's process: `python -m edged.daemon.trial`, one candidate on all backends that open, and then the
+end.
+
+Whatever a hostile or broken file does to it, it does to a child without requests. It reads the configuration
+and the candidate from stdin (pickled by its parent, as in `edged.runtime.child`) and prints a verdict as
+JSON. No verdict means that it crashed. It dies with the daemon.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import pickle
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edged.config import Config, key_folders
+from edged.daemon.golden import check_signature, replay
+from edged.errors import EdgedError
+from edged.models.blobs import Blobs
+from edged.models.errors import TrialError
+from edged.models.kept import kept_source, read_blob
+from edged.models.manifest import decode_manifest
+from edged.runtime.house import Call, House
+
+OVERHEAD = 1 << 30
+"""Private memory that the interpreter, its libraries and their threads' stacks may take beside the model."""
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What to try: the store's folder, and the signed manifest."""
+
+    state: str
+    model: str
+    version: int
+    document: bytes
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`reason` "" means good. `devices`: those that were open here, and `used` by the candidate."""
+
+    reason: str
+    median_us: float = 0.0
+    resident_bytes: int = 0
+    devices: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
+
+
+def demand_changes(config: Config, model: str) -> dict[str, Any]:
+    """What a [[model]] of this name says about placing it; a version from an update takes it over."""
+    for table in config.model:
+        if table.name == model:
+            return {"pin": table.pin, "require": table.require, "batch": table.batch}
+    return {}
+
+
+def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict:
+    """Loads the candidate as `name` in this house, replays its golden cases, and unloads it. Never raises for
+    what is the candidate's fault."""
+    devices = tuple(d.name for d in house.devices)
+    try:
+        manifest = decode_manifest(candidate.document, candidate.model, candidate.version)
+        blobs = Blobs(state, 0)
+        missing = [b for b in manifest.backends if b not in devices]
+        if missing:
+            raise TrialError(f"it needs the backend {missing[0]!r}, open here: {', '.join(devices)}")
+        blobs = Blobs(state, 0)
+        data = read_blob(blobs, manifest.golden.blob)
+        source = kept_source(blobs, manifest, key_folders(house.config))
+        entry = house.load(name, source, **demand_changes(house.config, candidate.model))
+        try:
+            call = Call(house, entry)
+            try:
+                check_signature(call, manifest)
+                took = replay(call, manifest, data)
+                used = tuple(dict.fromkeys(s.device.name for s in call.loaded.steps))
+                return Verdict("", took, entry.resident_bytes, devices, used)
+            finally:
+                call.close()
+        finally:
+            house.registry.unload(name)
+    except EdgedError as error:
+        return Verdict(str(error), devices=devices)
+
+
+def main() -> int:
+    """Prints the verdict; 0 when there is one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    config, candidate = pickle.load(sys.stdin.buffer)
+    assert isinstance(config, Config)
+    assert isinstance(candidate, Candidate)
+    most = config.limits.memory_bytes + OVERHEAD
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    house = House(config)
+    try:
+        verdict = judge(house, Path(candidate.state), candidate, candidate.model)
+    finally:
+        house.close()
+    print(msgspec.json.encode(verdict).decode(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
