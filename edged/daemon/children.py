@@ -65,7 +65,11 @@ class Children:
         came."""
         lines: list[bytes] = []
         status = self._run(
-            "edged.daemon.trial", pickle.dumps((config, candidate)), lines.append, seconds, seconds
+            "edged.daemon.trial",
+            pickle.dumps((config, msgspec.json.encode(candidate))),
+            lines.append,
+            seconds,
+            seconds,
         )
         if status == 0 and lines:
             return msgspec.json.decode(lines[-1], type=Verdict)

@@ -13,7 +13,6 @@ import pickle
 import resource
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,7 @@ OVERHEAD = 1 << 30
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """What to try: the store's folder, and the signed manifest."""
 
     state: str
@@ -93,9 +91,9 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
 def main() -> int:
     """Prints the verdict; 0 when there is one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    config, candidate = pickle.load(sys.stdin.buffer)
+    config, order = pickle.load(sys.stdin.buffer)
     assert isinstance(config, Config)
-    assert isinstance(candidate, Candidate)
+    candidate = msgspec.json.decode(order, type=Candidate)
     most = config.limits.memory_bytes + OVERHEAD
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

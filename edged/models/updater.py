@@ -120,6 +120,7 @@ class Poll:
 
     def _model(self, model: str, rule: RolloutRule) -> Manifest | None:
         """Brings what the rule asks for; None when there is nothing to do."""
+        self._mend(model)
         choice = self._choice(model, rule)
         if choice.version is None:
             self.report({"event": "stays", "model": model, "reason": choice.reason})
@@ -135,6 +136,13 @@ class Poll:
         self.store.stage(manifest, choice.reason, self.now())
         self.report({"event": "staged", "model": model, "version": manifest.version, "bytes": self.bytes})
         return manifest
+
+    def _mend(self, model: str) -> None:
+        """Brings the active version's bytes again where they have been lost or damaged, and taken away."""
+        record = self.store.active(model)
+        if record is not None and not self.blobs.has(record.manifest.file):
+            self._bring(record.manifest)
+            self.report({"event": "mended", "model": model, "version": record.version})
 
     def _choice(self, model: str, rule: RolloutRule) -> Choice:
         records = self.store.records(model)
