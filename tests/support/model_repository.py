@@ -22,6 +22,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from edged.models import delta
 from edged.models.manifest import (
     Blob,
     Delta,
@@ -105,6 +106,32 @@ class Repository:
         for signer in self.signers[role]:
             metadata.sign(signer, append=True)
         return metadata.to_bytes()
+
+    def rotate(self, role: str) -> None:
+        """New keys for a role; for root itself, signed by the old ones and the new ones."""
+        root = self.metadata["root"]
+        old = self.signers[role]
+        self.signers[role] = [CryptoSigner.generate_ed25519() for _ in old]
+        for signer in old:
+            root.signed.revoke_key(signer.public_key.keyid, role)
+        for signer in self.signers[role]:
+            root.signed.add_key(signer.public_key, role)
+        data = self.sign("root")
+        if role == "root":
+            for signer in old:
+                root.sign(signer, append=True)
+            data = root.to_bytes()
+        (self.root / "metadata" / f"{root.signed.version}.root.json").write_bytes(data)
+
+    def delta(self, base: bytes, new: bytes, algorithm: str = "tensor-diff-zstd") -> Delta:
+        """A patch among the blobs."""
+        old, fresh, patch = (self.root / f"delta.{name}" for name in ("base", "new", "patch"))
+        old.write_bytes(base)
+        fresh.write_bytes(new)
+        with patch.open("wb") as out:
+            delta.make(algorithm, old, fresh, out)
+        data = patch.read_bytes()
+        return Delta(base=hashlib.sha256(base).hexdigest(), algorithm=algorithm, blob=self.blob(data))  # type: ignore[arg-type]
 
     def publish(self, *roles: str) -> None:
         """Signs the roles named, and snapshot and timestamp, in order."""
