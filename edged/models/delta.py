@@ -21,7 +21,7 @@ from edged.models import patch_from, tensor_diff
 from edged.models.delta_errors import DeltaError
 from edged.models.manifest import Algorithm
 
-MEMORY_LIMIT = 48 << 20
+MEMORY_LIMIT = 24 << 20
 """What applying may hold unless the caller says otherwise; a device's updater stays under 64 MiB in all."""
 
 Make = Callable[[Path, Path, BinaryIO, int], None]

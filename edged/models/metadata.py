@@ -115,15 +115,18 @@ class Metadata:
 
     def seen(self) -> Seen:
         """Version and expiry of every role whose metadata has been accepted."""
-        versions, expires = {}, {}
+        versions: dict[str, int] = {}
+        expires: dict[str, float] = {}
+        keys: dict[str, str] = {}
         for place in sorted(self.folder.glob("*.json"))[:ROLES_LIMIT]:
             try:
                 signed = json.loads(place.read_bytes())["signed"]
                 versions[place.stem] = int(signed["version"])
                 expires[place.stem] = datetime.fromisoformat(signed["expires"]).timestamp()
-            except (OSError, ValueError, KeyError, TypeError):
+                keys |= _signers(signed)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # torn on this disk; tuf takes it as absent, and so nothing was accepted by it
-        return Seen(versions, expires)
+        return Seen(versions, expires, keys)
 
     def sync(self) -> None:
         """What tuf wrote is on the medium."""
@@ -160,3 +163,16 @@ def _matches(data: bytes, hashes: dict[str, str]) -> bool:
     """Whether the data has every signed hash, at least one of them one that we know."""
     known = {name: value for name, value in hashes.items() if name in ("sha256", "sha512")}
     return bool(known) and all(hashlib.new(n, data).hexdigest() == v for n, v in known.items())
+
+
+def _signers(signed: dict[str, Any]) -> dict[str, str]:
+    """role -> a name for its set of keys, for the roles that this metadata delegates to. The root's own keys
+    are not among them: its versions follow one upon the other, whatever keys it has."""
+    top = signed["roles"] if signed["_type"] == "root" else {}
+    below = (signed.get("delegations") or {}).get("roles", ())
+    found = {**top, **{role["name"]: role for role in below}}
+    return {
+        name: hashlib.sha256(" ".join(sorted(role["keyids"])).encode()).hexdigest()[:16]
+        for name, role in found.items()
+        if name != "root"
+    }

@@ -17,15 +17,23 @@ from edged.models.errors import TrustError
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one refresh has accepted: role -> version, and each role's expiry in seconds since 1970."""
+    """What one refresh has accepted: role -> version, each role's expiry in seconds since 1970, and a name
+    for the set of keys that signs for it."""
 
     versions: Mapping[str, int]
     expires: Mapping[str, float]
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def floor(self, role: str) -> str:
+        """What the role's floor is called. New keys begin a new one: a thief may have run the old one up to a
+        version that the owner can never pass. Nobody goes back to old keys, as the root has a floor, too."""
+        keys = self.keys.get(role, "")
+        return f"{role}@{keys}" if keys else role
 
 
 @dataclass(frozen=True, slots=True)
 class Floors:
-    """role -> least version; `clock`: the latest time that was believed."""
+    """`Seen.floor` -> least version; `clock`: the latest time that was believed."""
 
     versions: Mapping[str, int] = field(default_factory=dict)
     clock: float = 0.0
@@ -39,7 +47,7 @@ def believed_time(now: float, floors: Floors) -> float:
 def advance(floors: Floors, seen: Seen, now: float) -> Floors:
     """The floors after `seen`. TrustError when a role went back, or has expired by the time believed."""
     for role, version in sorted(seen.versions.items()):
-        least = floors.versions.get(role, 0)
+        least = floors.versions.get(seen.floor(role), 0)
         if version < least:
             raise TrustError(
                 f"the repository offers {role} version {version}, this device has seen {least}",
@@ -55,5 +63,5 @@ def advance(floors: Floors, seen: Seen, now: float) -> Floors:
             )
     merged = dict(floors.versions)
     for role, version in seen.versions.items():
-        merged[role] = max(version, merged.get(role, 0))
+        merged[seen.floor(role)] = max(version, merged.get(seen.floor(role), 0))
     return Floors(merged, time)  # no later than the first expiry: a clock at 2099 was refused above

@@ -75,13 +75,14 @@ class StaticRequest(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Sends the file, or the range of it that was asked for."""
-        self._answer(body=True)
+        self.answer(body=True)
 
     def do_HEAD(self) -> None:
         """The headers alone."""
-        self._answer(body=False)
+        self.answer(body=False)
 
-    def _answer(self, *, body: bool) -> None:
+    def answer(self, *, body: bool) -> None:
+        """Finds the file and sends the head and, for GET, the bytes."""
         path = locate(self.server.public, self.path)
         if path is None:
             self.send_error(HTTPStatus.NOT_FOUND)
