@@ -58,9 +58,13 @@ class Record:
 
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
-    database.executescript(SCHEMA)
+    try:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
+        database.executescript(SCHEMA)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -6,6 +6,7 @@ checked here.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import time
@@ -13,6 +14,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from edged.models import durable, points, store
 from edged.models.blobs import Blobs, digest
@@ -24,6 +27,21 @@ from edged.models.updater import Poll, Settings
 from support.model_repository import Repository
 
 QUOTA = 1 << 30
+
+
+def content(version: int, size: int = 60_000) -> bytes:
+    """Weights that change a little from version to version."""
+    weights = np.random.default_rng(0).integers(-128, 128, size).astype(np.int8)
+    weights[:: 7 + version % 5] += version % 11
+    return weights.tobytes()
+
+
+def publish(repository: Repository, version: int, *, delta: bool) -> None:
+    """The next version; now and then with new keys."""
+    deltas = (repository.delta(content(version - 1), content(version)),) if delta else ()
+    if version % 5 == 4:
+        repository.rotate(random.Random(version).choice(["timestamp", "snapshot", "root"]))
+    repository.release("m", version, content(version), deltas=deltas, golden=b"golden %d" % version)
 
 
 def update(root: Path, repository: Path, bootstrap: bytes, watch: float = 0.0) -> None:
@@ -55,47 +73,67 @@ class Killed:
     killed: bool
 
 
-def run(root: Path, repository: Repository, kill_at: int | None = None, after: float | None = None) -> Killed:
-    """One process. `kill_at`: it kills itself at that point, counted from 0. `after`: it is killed after
-    seconds."""
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process is to end. `at`: at that point, by name or counted from 0, by calling `act` and then SIGKILL.
+    `after`: the same from outside, after seconds. `first` runs in the process before anything else."""
+
+    at: int | str | None = None
+    after: float | None = None
+    act: Callable[[], None] = _kill
+    first: Callable[[], None] = lambda: None
+
+
+def run(root: Path, repository: Repository, end: End | None = None) -> Killed:
+    """One process of the device."""
+    end = end or End()
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        _child(root, repository, kill_at, write)
+        _child(root, repository, end, write)
     os.close(write)
-    if after is not None:
-        time.sleep(after)
+    if end.after is not None:
+        time.sleep(end.after)
+        if end.act is not _kill:
+            end.act()
         os.kill(child, signal.SIGKILL)
     with os.fdopen(read) as pipe:
         reached = pipe.read().split()
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status)
-    assert killed or os.WEXITSTATUS(status) == 0, "the device's process failed (see stderr)"
+    assert killed or os.WEXITSTATUS(status) == 0 or end.act is not _kill, "the device's process failed (see stderr)"
     return Killed(reached, killed)
 
 
-def _child(root: Path, repository: Repository, kill_at: int | None, pipe: int) -> None:
+def _child(root: Path, repository: Repository, end: End, pipe: int) -> None:
     """Never returns to the test."""
     code = 1
     try:
-        points.hook = _counter(kill_at, pipe)
+        end.first()
+        points.hook = _counter(end, pipe)
         update(root, repository.root, repository.bootstrap)
         code = 0
     except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
+        if end.act is _kill:
+            traceback.print_exc()
+            sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-def _counter(kill_at: int | None, pipe: int) -> Callable[[str], None]:
+def _counter(end: End, pipe: int) -> Callable[[str], None]:
     count = 0
 
     def hook(name: str) -> None:
         nonlocal count
         os.write(pipe, name.encode() + b"\n")
-        if count == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if end.at in (count, name):
+            end.act()
+            _kill()
         count += 1
 
     return hook
@@ -105,7 +143,13 @@ def check(root: Path, model: str = "m") -> int:
     """The active version, 0 for none. AssertionError unless all bytes that the store relies on are those
     signed."""
     database = Store(root)
-    blobs = Blobs(root, QUOTA)
+    try:
+        return _checked(database, Blobs(root, QUOTA), model)
+    finally:
+        database.close()
+
+
+def _checked(database: Store, blobs: Blobs, model: str) -> int:
     for record in database.records(model):
         if record.state in (State.ACTIVE, State.STAGED, State.TRIAL):
             for blob in (record.manifest.file, record.manifest.golden.blob):
@@ -113,11 +157,15 @@ def check(root: Path, model: str = "m") -> int:
     for path in blobs.whole.glob("*/*"):
         assert digest(path) == path.name, f"{path} is not what its name says"
     active = database.active(model)
-    database.close()
     return active.version if active else 0
 
 
-def never_sync() -> None:
-    """The control: nothing is made durable. For a child process only."""
+def never_sync_files() -> None:
+    """A control: rows are durable, the bytes that they name are not. For a child process only."""
     durable.sync = lambda _descriptor: None
+
+
+def never_sync() -> None:
+    """A control: nothing is made durable. For a child process only."""
+    never_sync_files()
     store.SYNCHRONOUS = "OFF"

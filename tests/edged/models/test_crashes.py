@@ -7,26 +7,10 @@ import random
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from support.model_repository import Repository
-from support.update_device import check, run
-
-
-def content(version: int, size: int = 60_000) -> bytes:
-    """Weights that change a little from version to version."""
-    weights = np.random.default_rng(0).integers(-128, 128, size).astype(np.int8)
-    weights[:: 7 + version % 5] += version % 11
-    return weights.tobytes()
-
-
-def publish(repository: Repository, version: int, *, delta: bool) -> None:
-    """The next version; now and then with new keys."""
-    deltas = (repository.delta(content(version - 1), content(version)),) if delta else ()
-    if version % 5 == 4:
-        repository.rotate(random.Random(version).choice(["timestamp", "snapshot", "root"]))
-    repository.release("m", version, content(version), deltas=deltas, golden=b"golden %d" % version)
+from support.update_device import End, check, publish, run
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["full", "delta"])
@@ -39,7 +23,7 @@ def test_every_point(tmp_path: Path, delta: bool) -> None:
     while True:
         version += 1
         publish(repository, version, delta=delta)
-        ended = run(tmp_path / "device", repository, kill_at=at)
+        ended = run(tmp_path / "device", repository, End(at=at))
         names.update(ended.reached[-1:])
         assert check(tmp_path / "device") in (version - 1, version)
         if not ended.killed:
@@ -66,7 +50,7 @@ def random_kills(folder: Path, updates: int, seed: int) -> tuple[int, int]:
     for version in range(2, updates + 2):
         publish(repository, version, delta=rng.random() < 0.5)
         for _kill in range(rng.choice([1, 2])):
-            kills += run(device, repository, after=rng.uniform(0.0, usual)).killed
+            kills += run(device, repository, End(after=rng.uniform(0.0, usual))).killed
             assert check(device) in (version - 1, version)
         finished += check(device) == version
         assert not run(device, repository).killed

@@ -1,0 +1,63 @@
+"""A small ext4 disk in a file, mounted by loop, whose power can be cut: what was not synced is gone, as ext4
+sees it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+EXT4_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = 2
+MIB = 1 << 20
+
+
+class Disk:
+    """The disk, mounted at `folder`/disk. The test is skipped, with the reason, where mounting is not
+    permitted."""
+
+    def __init__(self, folder: Path, options: str = "", size: int = 64 * MIB) -> None:
+        self.image, self.mount, self.options = folder / "disk.img", folder / "disk", options
+        self.mount.mkdir()
+        with self.image.open("wb") as file:
+            file.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(self.image)], check=True)
+        done = self._mount()
+        if done.returncode:
+            pytest.skip(f"an ext4 image cannot be mounted here: {done.stderr.strip()}")
+        self.mounted = True
+
+    def _mount(self) -> subprocess.CompletedProcess[str]:
+        options = ",".join(filter(None, ["loop", self.options]))
+        command = ["mount", "-t", "ext4", "-o", options, str(self.image), str(self.mount)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    def cut(self) -> None:
+        """The power goes: the journal is not flushed, no later write arrives."""
+        descriptor = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH.to_bytes(4, "little"))
+        finally:
+            os.close(descriptor)
+
+    def restart(self) -> None:
+        """Power again: the journal is replayed."""
+        self.unmount()
+        done = self._mount()
+        assert done.returncode == 0, done.stderr
+        self.mounted = True
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.mount)], check=True)
+        self.mounted = False
+
+    def read_only(self, on: bool) -> None:
+        """Mounted read-only, or writable again."""
+        subprocess.run(["mount", "-o", f"remount,{'ro' if on else 'rw'}", str(self.mount)], check=True)
+
+    def close(self) -> None:
+        if self.mounted:
+            self.unmount()
