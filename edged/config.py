@@ -12,7 +12,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -242,6 +242,18 @@ def paths(config: Config, environ: Mapping[str, str] | None = None, uid: int | N
         runtime=base,
         cache=Path(cache),
     )
+
+
+SYSTEM_RUNTIME = Path("/run/edged")
+
+
+def client_paths(config: Config) -> Paths:
+    """Where to find a running daemon: this user's, or the system's where this user runs none."""
+    own = paths(config)
+    system = SYSTEM_RUNTIME / "edged.sock", SYSTEM_RUNTIME / "control.sock"
+    if own.socket.exists() or not system[0].exists():
+        return own
+    return replace(own, runtime=SYSTEM_RUNTIME, socket=system[0], control_socket=system[1])
 
 
 def arch_mask(config: Config) -> str:

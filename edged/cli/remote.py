@@ -45,7 +45,7 @@ def ask(config_path: str | None, name: str, body: Mapping[str, Any] | None = Non
     """The daemon's answer to one control message."""
     from edged_ipc import connect
 
-    paths = configuration.paths(configuration.load(config_path))
+    paths = configuration.client_paths(configuration.load(config_path))
     with busy(f"{name} "), connect(str(paths.control_socket)) as client:
         return client.control(name, dict(body or {}))
 

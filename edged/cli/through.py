@@ -19,7 +19,7 @@ from edged_ipc.messages import TensorSpec
 
 def socket_of(config_path: str | None) -> str:
     """The apps' socket of the daemon."""
-    return str(configuration.paths(configuration.load(config_path)).socket)
+    return str(configuration.client_paths(configuration.load(config_path)).socket)
 
 
 def random_inputs(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ def frame(facts: Mapping[str, Any], before: Mapping[str, Any] | None, seconds: f
 def _watch(screen: curses.window, config_path: str | None, interval: float) -> None:
     from edged_ipc import connect
 
-    paths = configuration.paths(configuration.load(config_path))
+    paths = configuration.client_paths(configuration.load(config_path))
     screen.timeout(int(interval * 1000))
     before, taken = None, 0.0
     with connect(str(paths.control_socket)) as client:
