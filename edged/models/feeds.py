@@ -52,13 +52,13 @@ class HttpFeed(Feed):
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FeedError(f"{_bare(url)}: {_words(error)}") from None
         if response.status in (403, 404):  # S3 says 403 for what is not there
-            response.release_conn()
+            _drop(response)
             raise NotThereError(f"{_bare(url)} is not there (http {response.status})")
         if response.status == 416:
-            response.release_conn()
+            _drop(response)
             return self.open(path, 0, limit)
         if response.status not in (200, 206):
-            response.release_conn()
+            _drop(response)
             raise FeedError(f"{_bare(url)}: http {response.status}")
         begins = _content_start(response.headers.get("Content-Range", "")) if response.status == 206 else 0
         return begins, _pieces(response, url)
@@ -72,7 +72,7 @@ class HttpFeed(Feed):
             if response.status not in REDIRECT_CODES:
                 return response
             target = urljoin(url, response.headers.get("Location", ""))
-            response.release_conn()
+            _drop(response)
             before, after = urlsplit(url).scheme, urlsplit(target).scheme
             if after not in ("http", "https") or (before == "https" and after != "https"):
                 raise FeedError(f"{_bare(url)}: redirected to {after or 'nowhere'}, which is not followed")
@@ -81,6 +81,12 @@ class HttpFeed(Feed):
 
     def close(self) -> None:
         self._pool.clear()
+
+
+def _drop(response: BaseHTTPResponse) -> None:
+    """Gives up a body that nobody wants, and its connection: one with unread bytes cannot be used again."""
+    response.close()
+    response.release_conn()
 
 
 def _pieces(response: BaseHTTPResponse, url: str) -> Generator[bytes, None, None]:
