@@ -59,7 +59,7 @@ def opened(
     *,
     keys: Sequence[Path] = (),
     now: Clock = utc_now,
-    cost: int = COST,
+    cost: int | None = None,
     new: bool = False,
 ) -> Iterator[Workspace]:
     """The workspace in `folder`, locked. `keys`: folders with private keys, looked through before its own."""
@@ -72,7 +72,7 @@ def opened(
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PublishError(f"another `edged publish` works in {folder}", remedy="wait for it") from None
-        ring = Keyring(folder / "keys.json", [*keys, folder / "keys"], passphrase, cost)
+        ring = Keyring(folder / "keys.json", [*keys, folder / "keys"], passphrase, cost or COST)
         yield Workspace(folder, Signing(ring, now))
     finally:
         os.close(descriptor)
