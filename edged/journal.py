@@ -1,8 +1,7 @@
 """Structured logs: to journald with fields where it is there, else to stderr in one line.
 
 Source of the native protocol: systemd's "Native Journal Protocol": KEY=value lines in a datagram; values with
-newlines as KEY, newline,
-64-bit little-endian length, value.
+newlines as KEY, newline, 64-bit little-endian length, value.
 """
 
 from __future__ import annotations
@@ -20,6 +19,23 @@ FIELDS = ("model", "request", "device", "client", "version", "code")
 """What a record may carry in `extra`; in the journal EDGED_MODEL, EDGED_REQUEST, ..."""
 
 log = logging.getLogger("edged")
+
+
+class Line(str):
+    """A line for the log that carries fields for the journal; a plain string to everybody else."""
+
+    __slots__ = ("fields",)
+    fields: dict[str, str]
+
+    def __new__(cls, text: str, **fields: str) -> Line:
+        made = super().__new__(cls, text)
+        made.fields = fields
+        return made
+
+
+def say(text: str) -> None:
+    """Logs a line, with its fields if it is a Line."""
+    log.info("%s", text, extra=getattr(text, "fields", None))
 
 
 def _field(name: str, value: str) -> bytes:

@@ -66,7 +66,7 @@ class Daemon:
         journal.set_up(config.daemon.log_level)
         log.addHandler(_Lines(self.lines))
         self.work = ThreadPoolExecutor(2, "edged:work")
-        self.house = House(config, state=self.paths.state, cache=str(self.paths.cache), log=log.info)
+        self.house = House(config, state=self.paths.state, cache=str(self.paths.cache), log=journal.say)
         self.house.arrived = self._load_soon
         self.stop = asyncio.Event()
         self.control = Control(self.house, self.lines, time.time(), self._reload_soon, self._clients)

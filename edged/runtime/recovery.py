@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from edged.backend import Support
 from edged.errors import EdgedError, ModelError, RequestError
+from edged.journal import Line
 from edged.runtime.device import Device, DeviceState
 from edged.runtime.entry import Entry, EntryState
 from edged.runtime.registry import Registry
@@ -99,7 +100,8 @@ class Recovery:
         if not device.up:
             return
         device.state, device.reason = state, why
-        self.log(f"device {device.name} is {state}: {why}; its work moves to the other devices")
+        text = f"device {device.name} is {state}: {why}; its work moves to the other devices"
+        self.log(Line(text, device=device.name))
         self._events.put(lambda: self._lost(device))
 
     def _lost(self, device: Device) -> None:
@@ -117,7 +119,8 @@ class Recovery:
                 self.registry.place_again(entry)
             except Exception as error:
                 entry.state, entry.reason = EntryState.FAILED, describe(error)
-                self.log(f"model {entry.name} cannot run on the devices that are left: {describe(error)}")
+                text = f"model {entry.name} cannot run on the devices that are left: {describe(error)}"
+                self.log(Line(text, model=entry.name))
         with entry.guard:
             parked, entry.parked = entry.parked, []
         for request in parked:
@@ -200,7 +203,7 @@ class Recovery:
             if isinstance(found, Device):
                 self.absent.remove(absent)
                 self.registry.devices.append(found)
-                self.log(f"device {absent.name} is there now")
+                self.log(Line(f"device {absent.name} is there now", device=absent.name))
                 self._place_all()
                 absent.arrived(found)
             else:
@@ -211,7 +214,7 @@ class Recovery:
     def _readmit(self, device: Device) -> None:
         device.state, device.reason = DeviceState.UP, ""
         device.counters.readmissions += 1
-        self.log(f"device {device.name} is back")
+        self.log(Line(f"device {device.name} is back", device=device.name))
         self._place_all()
 
     def _place_all(self) -> None:
@@ -223,7 +226,7 @@ class Recovery:
                 self.registry.place_again(entry)
                 entry.state, entry.reason = EntryState.READY, ""
             except EdgedError as error:
-                self.log(f"model {entry.name} stays where it is: {describe(error)}")
+                self.log(Line(f"model {entry.name} stays where it is: {describe(error)}", model=entry.name))
 
 
 def _probe(device: Device) -> Support:

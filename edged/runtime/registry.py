@@ -12,6 +12,7 @@ from dataclasses import replace
 from time import monotonic
 
 from edged.errors import EdgedError, ModelError
+from edged.journal import Line
 from edged.runtime import loading
 from edged.runtime.device import Device
 from edged.runtime.entry import Entry, EntryState
@@ -68,7 +69,7 @@ class Registry:
             entry.drained = self._drained
             self._bring(entry)
             self.entries[name] = entry
-            self.log(f"model {name} loaded from {source.label}")
+            self.log(Line(f"model {name} loaded from {source.label}", model=name))
             return entry
 
     def swap(self, name: str, source: Source, demand: Demand | None = None, *, force: bool = False) -> Entry:
@@ -94,7 +95,7 @@ class Registry:
                 raise
             entry.source, entry.demand = source, demand or entry.demand
             self._serve(entry, made)
-            self.log(f"model {name} swapped to version {made.version} from {source.label}")
+            self.log(Line(f"model {name} swapped to version {made.version} from {source.label}", model=name))
             return entry
 
     def unload(self, name: str) -> None:
@@ -104,7 +105,7 @@ class Registry:
             del self.entries[name]
             entry.state, entry.reason = EntryState.FAILED, "unloaded"
             self._discard(entry, entry.replace(None))
-            self.log(f"model {name} unloaded")
+            self.log(Line(f"model {name} unloaded", model=name))
 
     def find(self, name: str) -> Entry:
         """The entry of a model. ModelNotFoundError names what there is."""
@@ -140,7 +141,7 @@ class Registry:
                         f"model {entry.name!r} is not loaded any more ({entry.reason or entry.state})"
                     )
                 self._bring(entry)
-                self.log(f"model {entry.name} read again")
+                self.log(Line(f"model {entry.name} read again", model=entry.name))
             assert entry.current is not None
             return entry.current
 
@@ -229,10 +230,10 @@ class Registry:
         entry.avoid |= {device.name}
         try:
             self.place_again(entry)
-            self.log(f"model {entry.name} has left {device.name}: {why}")
+            self.log(Line(f"model {entry.name} has left {device.name}: {why}", model=entry.name))
         except EdgedError as error:
             entry.avoid -= {device.name}
-            self.log(f"model {entry.name} cannot leave {device.name}: {error}")
+            self.log(Line(f"model {entry.name} cannot leave {device.name}: {error}", model=entry.name))
 
     def resident_bytes(self) -> int:
         return sum(entry.resident_bytes for entry in self.entries.values())
@@ -268,7 +269,7 @@ class Registry:
         """Frees a model's memory; it is read again when somebody wants it."""
         entry.state = EntryState.EVICTED
         self._discard(entry, entry.replace(None))
-        self.log(f"model {entry.name} evicted: used longest ago")
+        self.log(Line(f"model {entry.name} evicted: used longest ago", model=entry.name))
 
     def _discard(self, entry: Entry, old: Loaded | None) -> None:
         if old is not None:
@@ -280,7 +281,7 @@ class Registry:
                 return
             entry.draining.remove(loaded)
         loaded.close()
-        self.log(f"model {entry.name}: version {loaded.version} has drained")
+        self.log(Line(f"model {entry.name}: version {loaded.version} has drained", model=entry.name))
 
     def record_measurements(self) -> None:
         """Hands the measured times of all steps to the store, and saves it."""
@@ -297,7 +298,7 @@ class Registry:
             try:
                 self.unload(entry.name)
             except EdgedError as error:
-                self.log(f"model {entry.name}: {error}")
+                self.log(Line(f"model {entry.name}: {error}", model=entry.name))
 
 
 def _without(demand: Demand, out: Collection[str]) -> Demand:

@@ -26,7 +26,8 @@ def lower_rows(lowering: Lowering, node: Node) -> str | None:
     if node.op == "softmax" and lowering.internal(source).dtype is DType.INT8:
         return _softmax_s8(lowering, node)
     if node.op == "softmax" and source.dtype is output.dtype is DType.INT16:
-        return _softmax_s16(lowering, node)
+        _softmax_s16(lowering, node)
+        return None
     if source.dtype is not DType.FLOAT32 or output.dtype is not DType.FLOAT32:
         return f"{node.op} of {source.dtype}"
     if node.op == "l2_normalization" and attr(node, "fused_activation_function", "NONE") != "NONE":
