@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 BASE = "feed:/"
 FILE_SECONDS = 120.0
 ROLES_LIMIT = 64
+ROTATIONS = 1024
+"""New roots since the one that the device came with; each is signed by the one before, so nobody else makes
+them."""
 
 
 def _fetcher(feed: Feed, monotonic: Callable[[], float]) -> FetcherInterface:
@@ -82,7 +85,7 @@ class Metadata:
                 target_dir=str(self.documents),
                 target_base_url=f"{BASE}targets/",
                 fetcher=_fetcher(feed, monotonic),
-                config=UpdaterConfig(max_root_rotations=64, max_delegations=16),
+                config=UpdaterConfig(max_root_rotations=ROTATIONS, max_delegations=16),
                 bootstrap=bootstrap,
             ),
         )

@@ -1,6 +1,6 @@
 """What this device knows about versions, floors and pins: one SQLite file, and one transaction for each step.
 
-A transaction with synchronous=FULL is the commit point of everything in `edged.models`: bytes are durable
+A transaction, synchronous, is the commit point of everything in `edged.models`: bytes are durable
 before a row names them, an attempt is counted before it is risked. Several processes may open the store (the
 daemon and its updater child); `lock` keeps all but one updater out.
 """
@@ -32,7 +32,9 @@ CREATE TABLE IF NOT EXISTS version (
     manifest BLOB NOT NULL, PRIMARY KEY (model, version)) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_active ON version (model) WHERE state = 'active';
 """
-SYNCHRONOUS = "FULL"
+SYNCHRONOUS = "EXTRA"
+"""FULL, and the journal's end is durable, too. No write-ahead log: its index is mapped memory, and a disk
+that is full gives SIGBUS there, which would end the daemon (test_disk_faults)."""
 HISTORY = 50
 """Versions rolled back are remembered for ever (they are barred); of those retired, this many per model."""
 
@@ -59,7 +61,7 @@ class Record:
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
     try:
-        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA journal_mode=TRUNCATE")
         database.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
         database.executescript(SCHEMA)
     except BaseException:

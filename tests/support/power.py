@@ -24,7 +24,7 @@ class Disk:
         self.mount.mkdir()
         with self.image.open("wb") as file:
             file.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(self.image)], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(self.image)], check=True)
         done = self._mount()
         if done.returncode:
             pytest.skip(f"an ext4 image cannot be mounted here: {done.stderr.strip()}")

@@ -47,13 +47,18 @@ def publish(repository: Repository, version: int, *, delta: bool) -> None:
 def update(root: Path, repository: Path, bootstrap: bytes, watch: float = 0.0) -> None:
     """One poll and one trial of everything that it brought."""
     database = Store(root)
-    blobs = Blobs(root, QUOTA)
+    try:
+        _update(database, Blobs(root, QUOTA), repository, bootstrap, watch)
+    finally:
+        database.close()
+
+
+def _update(database: Store, blobs: Blobs, repository: Path, bootstrap: bytes, watch: float) -> None:
     pace = Pace(time.monotonic, lambda _s: None)
+    settings = Settings("stable", "device-1", bootstrap)
+    feed = FolderFeed(repository)
     with database.lock():
-        settings = Settings("stable", "device-1", bootstrap)
-        Poll(
-            database, blobs, FolderFeed(repository), settings, now=time.time, pace=pace, report=lambda _e: None
-        ).run()
+        Poll(database, blobs, feed, settings, now=time.time, pace=pace, report=lambda _e: None).run()
     for record in database.candidates():
         if not database.begin_trial(record, time.time()):
             continue
@@ -62,7 +67,6 @@ def update(root: Path, repository: Path, bootstrap: bytes, watch: float = 0.0) -
         blobs.check(record.manifest.golden.blob.sha256)
         database.succeed(database.record(record.model, record.version), time.time(), watch)
         database.settle(database.record(record.model, record.version), time.time())
-    database.close()
 
 
 @dataclass
