@@ -9,6 +9,7 @@ JSON. No verdict means that it crashed. It dies with the daemon.
 from __future__ import annotations
 
 import ctypes
+import os
 import pickle
 import resource
 import signal
@@ -29,6 +30,8 @@ from edged.runtime.house import Call, House
 
 OVERHEAD = 1 << 30
 """Private memory that the interpreter, its libraries and their threads' stacks may take beside the model."""
+NICE = 10
+"""Requests of clients go first."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -91,6 +94,7 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
 def main() -> int:
     """Prints the verdict; 0 when there is one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(NICE)
     config, order = pickle.load(sys.stdin.buffer)
     assert isinstance(config, Config)
     candidate = msgspec.json.decode(order, type=Candidate)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from edged.models.store import Store
 from edged.models.updater import Poll, Settings
 
 PROGRESS_SECONDS = 0.5
+NICE = 10
+"""Requests of clients go first."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -100,6 +103,7 @@ def execute(order: Order, report: Lines) -> None:
 def main() -> int:
     """0: done. 1: refused, the last line says why."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(NICE)
     report = Lines()
     try:
         execute(msgspec.json.decode(sys.stdin.buffer.read(), type=Order), report)
