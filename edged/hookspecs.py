@@ -3,7 +3,7 @@ and opens nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -29,3 +29,10 @@ def edged_register_backends(config: Config) -> Iterable[BackendEntry]:  # type: 
 def edged_open_update(url: str) -> Feed | None:
     """The feed of an `[updates] url` whose scheme is the plugin's own; None for those of others. Called in
     the updater's process, which has no models and no devices."""
+
+
+@hookspec
+def edged_watch_updates(config: Config, poll_now: Callable[[], None]) -> Callable[[], None] | None:
+    """Begins to listen for hints that a repository has news, and calls `poll_now`, from any thread, at each.
+    What it returns ends that; None when it is not configured. A hint is trusted with nothing: it only lets
+    the next poll come sooner. ConfigError for its own table in [plugins.options]."""

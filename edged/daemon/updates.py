@@ -31,6 +31,8 @@ LOOK_SECONDS = 1.0
 FIRST_POLL_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 """After a poll that was refused, doubled each time up to the poll interval."""
+HINT_SECONDS = 10.0
+"""Hints make one poll in this time, however many come."""
 
 Log = Callable[[str], None]
 
@@ -51,16 +53,28 @@ class Updates:
         self._wake = threading.Condition()
         self._refused = 0
         self._next = monotonic() + FIRST_POLL_SECONDS * random.random()
+        self._hints: list[Callable[[], None]] = []
+        self._polled = 0.0
         self._thread = threading.Thread(target=self._run, name="edged:updates", daemon=True)
         self._started = False
 
     def start(self) -> None:
-        """Begins to poll."""
+        """Begins to poll, and to listen for hints that there is news."""
         self._started = True
         self._thread.start()
+        for plugin in self.house.plugins.manager.hook.edged_watch_updates.get_hookimpls():
+            try:
+                stop = plugin.function(config=self.config, poll_now=self.hint)
+            except Exception as error:  # a plugin's; polls go on without its hints
+                self.log(f"updates: no hints from {plugin.plugin_name}: {error}")
+                continue
+            if callable(stop):
+                self._hints.append(stop)
 
     def stop(self) -> None:
         """Ends the thread and its child; what was under way goes on after the next start."""
+        for end in self._hints:
+            end()
         self.children.stop()
         with self._wake:
             self._wake.notify()
@@ -83,6 +97,15 @@ class Updates:
             self.last["asked"] += 1
             self._wake.notify()
             return int(self.last["asked"])
+
+    def hint(self) -> None:
+        """Somebody says that there is news; from any thread, trusted with nothing. The next poll comes at
+        once, or HINT_SECONDS after the one before."""
+        with self._wake:
+            soon = max(monotonic(), self._polled + HINT_SECONDS)
+            if soon < self._next:
+                self._next = soon
+                self._wake.notify()
 
     def roll_back(self, model: str) -> Record:
         """The version before serves again; the one that served is barred."""
@@ -161,6 +184,7 @@ class Updates:
 
     def _poll(self, url: str) -> None:
         """One poll and the trials of what it brought."""
+        self._polled = monotonic()
         events: list[dict[str, Any]] = []
         self.last["events"], self.last["result"] = events, "under way"
 
