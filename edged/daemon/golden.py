@@ -26,6 +26,10 @@ ROUNDS = 3
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+class LateError(TrialError):
+    """Right, but not in time."""
+
+
 def check_signature(call: Call, manifest: Manifest) -> None:
     """TrialError when the file's inputs or outputs are not those of the manifest."""
     loaded = call.loaded
@@ -76,7 +80,7 @@ def replay(call: Call, manifest: Manifest, data: memoryview) -> float:
             _compare(f"golden case {case}, output {name!r}", output, wanted, golden.tolerance)
     took = median(seconds) * 1e6
     if golden.latency_us and took > golden.latency_us:
-        raise TrialError(f"the median golden case takes {took:.0f} us, the limit is {golden.latency_us} us")
+        raise LateError(f"the median golden case takes {took:.0f} us, the limit is {golden.latency_us} us")
     return took
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from edged.config import Config, key_folders
-from edged.daemon.golden import check_signature, replay
+from edged.daemon.golden import LateError, check_signature, replay
 from edged.errors import EdgedError
 from edged.models.blobs import Blobs
 from edged.models.errors import TrialError
@@ -30,24 +30,27 @@ from edged.runtime.house import Call, House
 
 OVERHEAD = 1 << 30
 """Private memory that the interpreter, its libraries and their threads' stacks may take beside the model."""
-NICE = 10
-"""Requests of clients go first."""
+NICE = 5
 _PR_SET_PDEATHSIG = 1
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """What to try: the store's folder, and the signed manifest."""
+    """What to try: the store's folder, and the signed manifest. `yielding`: only in time that clients'
+    requests leave over."""
 
     state: str
     model: str
     version: int
     document: bytes
+    yielding: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`reason` "" means good. `devices`: those that were open here, and `used` by the candidate."""
+    """`reason` "" means good; `late`: it is about time only. `devices`: those that were open here, and `used`
+    by the candidate."""
 
     reason: str
+    late: bool = False
     median_us: float = 0.0
     resident_bytes: int = 0
     devices: tuple[str, ...] = ()
@@ -82,22 +85,25 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
                 check_signature(call, manifest)
                 took = replay(call, manifest, data)
                 used = tuple(dict.fromkeys(s.device.name for s in call.loaded.steps))
-                return Verdict("", took, entry.resident_bytes, devices, used)
+                return Verdict("", False, took, entry.resident_bytes, devices, used)
             finally:
                 call.close()
         finally:
             house.registry.unload(name)
     except EdgedError as error:
-        return Verdict(str(error), devices=devices)
+        return Verdict(str(error), isinstance(error, LateError), devices=devices)
 
 
 def main() -> int:
     """Prints the verdict; 0 when there is one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(NICE)
     config, order = pickle.load(sys.stdin.buffer)
     assert isinstance(config, Config)
     candidate = msgspec.json.decode(order, type=Candidate)
+    if candidate.yielding:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(NICE)
     most = config.limits.memory_bytes + OVERHEAD
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -234,16 +234,20 @@ class Updates:
         except TrialError as error:
             self.log(f"model {record.model} {record.version}: {error}")
             return
-        if found.reason:
+        if found.late and not record.attempts:
+            self.log(f"model {record.model} {record.version} is tried again, not yielding: {found.reason}")
+        elif found.reason:
             self.store.fail(record, found.reason, time())
             self.log(f"model {record.model} {record.version} is rolled back: {found.reason}")
         else:
             self.serving.promote(record, found)
 
     def _verdict(self, record: Record) -> Verdict:
-        """Tried in a child of its own first; then, where the daemon holds devices that could not be opened a
-        second time, on those, which are isolated processes of their own."""
-        candidate = Candidate(str(self.root), record.model, record.version, record.document)
+        """Tried in a child of its own, which yields to clients' requests the first time; then, where the
+        daemon holds devices that could not be opened a second time, on those, which are isolated processes of
+        their own."""
+        first = record.attempts == 0
+        candidate = Candidate(str(self.root), record.model, record.version, record.document, first)
         found = self.children.trial(self.config, candidate, self.config.updates.trial_seconds)
         here = {d.name for d in self.house.devices if d.up}
         if not found.reason and here - set(found.devices):

@@ -27,8 +27,6 @@ from edged.models.store import Store
 from edged.models.updater import Poll, Settings
 
 PROGRESS_SECONDS = 0.5
-NICE = 10
-"""Requests of clients go first."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -103,7 +101,7 @@ def execute(order: Order, report: Lines) -> None:
 def main() -> int:
     """0: done. 1: refused, the last line says why."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(NICE)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # requests of clients go first
     report = Lines()
     try:
         execute(msgspec.json.decode(sys.stdin.buffer.read(), type=Order), report)
