@@ -7,6 +7,7 @@ import fcntl
 import os
 import subprocess
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -44,11 +45,22 @@ class Disk:
             os.close(descriptor)
 
     def restart(self) -> None:
-        """Power again: the journal is replayed."""
-        self.unmount()
-        done = self._mount()
-        assert done.returncode == 0, done.stderr
-        self.mounted = True
+        """Power again: the journal is replayed. Another process's mount namespace, copied a moment ago, may
+        still hold the dead file system, and mounting the image would join it: then once more."""
+        for _attempt in range(200):
+            self.unmount()
+            done = self._mount()
+            assert done.returncode == 0, done.stderr
+            self.mounted = True
+            if "shutdown" not in self._state():
+                return
+            sleep(0.1)
+        raise AssertionError(f"{self.mount} is still mounted somewhere else")
+
+    def _state(self) -> str:
+        """The options of the mount, as the kernel has them."""
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+        return next(line.split()[3] for line in lines if line.split()[1] == str(self.mount))
 
     def unmount(self) -> None:
         subprocess.run(["umount", str(self.mount)], check=True)

@@ -123,7 +123,7 @@ def test_without_syncing_cuts_do_damage(site: Site) -> None:
 
 @pytest.mark.long
 def test_hundreds_of_cuts(site: Site) -> None:
-    cuts = sum(cut_at_points(site, range(42)) for _round in range(5))
+    cuts = sum(cut_at_points(site, range(42)) for _round in range(6))
     cuts += cut_at_times(site, 300, seed=2)
     bad = damaged(site, 50)
     print(f"{cuts} cuts, 0 violations; {bad} of 50 damaged without fsync")
