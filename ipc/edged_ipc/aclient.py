@@ -120,5 +120,8 @@ async def connect_async(
 ) -> AsyncClient:
     """`edged_ipc.connect` for asyncio. NotConnectedError when nobody is there."""
     client = AsyncClient(find(path), inline, name, timeout, patience)
-    await client.connect()
+    try:
+        await client.connect()
+    except ShuttingDownError:  # it is just going: the next one is waited for
+        await client.channel()
     return client

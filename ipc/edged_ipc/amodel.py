@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from edged_ipc import messages as m
 from edged_ipc.achannel import AsyncChannel
-from edged_ipc.errors import IpcError, NotConnectedError, ShuttingDownError, SignatureChangedError
+from edged_ipc.errors import (
+    IpcError,
+    NotConnectedError,
+    ShuttingDownError,
+    SignatureChangedError,
+    UnknownOutcomeError,
+)
+from edged_ipc.model import OPENINGS
 from edged_ipc.opened import OpenedModel
 from edged_ipc.pool import PoolSlot
 from edged_ipc.tensors import Outputs
@@ -112,12 +119,18 @@ class AsyncModel(OpenedModel):
             raise NotConnectedError(f"model {self.name!r} was closed", remedy="open it again")
         if self._channel is not None and self._channel.dead is None:
             return self._channel
-        channel = await self._client.channel()
-        async with self._lock:
-            if channel is not self._channel:
-                await self._open(channel)
-                self._channel = channel
-        return channel
+        for attempt in range(OPENINGS):
+            channel = await self._client.channel()
+            try:
+                async with self._lock:
+                    if channel is not self._channel:
+                        await self._open(channel)
+                        self._channel = channel
+                return channel
+            except (NotConnectedError, ShuttingDownError, UnknownOutcomeError):
+                if attempt + 1 == OPENINGS or channel.dead is None:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def _open(self, channel: AsyncChannel) -> None:
         opened: m.Opened = await channel.post(self.open_message(channel.next_id()))
@@ -126,7 +139,7 @@ class AsyncModel(OpenedModel):
         except SignatureChangedError:
             await channel.post(m.Close(channel.next_id(), opened.session))
             raise
-        if first:
+        if first or not self.pool.blocks:
             await self._add(channel, self.first_slots)
         elif not self._inline:
             for block in self.pool.blocks:

@@ -90,7 +90,11 @@ class Client:
         self._lock = RLock()
         self._models: list[Model] = []
         self._closed = False
-        self._channel = Channel(dial(path, timeout), self._name, timeout, spin)
+        sock = dial(path, timeout)  # nobody there is an error at once; one that is just going is waited for
+        try:
+            self._channel = Channel(sock, self._name, timeout, spin)
+        except (NotConnectedError, ShuttingDownError):
+            self._channel = self._dial_again()
         _CLIENTS.add(self)
 
     @property

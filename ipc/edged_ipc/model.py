@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from edged_ipc.client import Client
 
 _NOT_RUN = (NotConnectedError, ShuttingDownError)
+OPENINGS = 5
+"""A session ends with its connection, so one that was lost while the session was being opened does no harm:
+it is opened again on the next one, so many times."""
 """Errors of requests that are known not to have been run: these may be sent again."""
 
 
@@ -175,11 +178,17 @@ class Model(OpenedModel):
             channel = self._channel
             if channel is not None and channel.dead is None:
                 return channel
-            channel = self._client.channel()
-            if channel is not self._channel:
-                self._open(channel)
-                self._channel = channel
-            return channel
+            for attempt in range(OPENINGS):
+                channel = self._client.channel()
+                try:
+                    if channel is not self._channel:
+                        self._open(channel)
+                        self._channel = channel
+                    return channel
+                except (*_NOT_RUN, UnknownOutcomeError):
+                    if attempt + 1 == OPENINGS or channel.dead is None:
+                        raise
+            raise AssertionError("the last attempt returns or raises")
 
     def _open(self, channel: Channel) -> None:
         opened: m.Opened = channel.ask(self.open_message(channel.next_id()))
@@ -188,7 +197,7 @@ class Model(OpenedModel):
         except SignatureChangedError:
             channel.ask(m.Close(channel.next_id(), opened.session))
             raise
-        if first:
+        if first or not self.pool.blocks:
             self._add(channel, self.first_slots)
         elif not self._inline:
             for block in self.pool.blocks:

@@ -79,7 +79,7 @@ class Served:
         """The socket can be read or written, or is dead."""
         if mask & OUT:
             self.outbox.flush()
-        if mask & IN:
+        if mask & IN and not self.server.draining:  # it may have been ready in the round of the drain
             self._read()
         elif mask & ~OUT:
             self.drop("hung up")

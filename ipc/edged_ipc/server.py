@@ -81,7 +81,7 @@ class Server:
         self._listening: list[socket.socket] = []
         self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._drained = threading.Event()
-        self._draining = False
+        self.draining = False
         self.stopping = False
         self._stopped = False
         self._ending: set[Served] = set()
@@ -201,13 +201,13 @@ class Server:
         if served.gone and not served.sessions.tables:
             self._ending.discard(served)
             self.ledger.forget_idle(served.peer.uid)
-        if self._draining:
+        if self.draining:
             self._look_if_drained()
 
     def _drain(self) -> None:
-        if self._draining:
+        if self.draining:
             return
-        self._draining = True
+        self.draining = True
         for sock in self._listening:
             self.poll.remove(sock.fileno())
         for served in self.served:
