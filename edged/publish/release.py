@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from tuf.api.metadata import TargetFile
@@ -22,7 +23,7 @@ from edged.models.manifest import Golden, Manifest, check_name, decode_manifest,
 from edged.publish import blobs, edition, files, golden, sealing
 from edged.publish.edition import Edition
 from edged.publish.errors import PublishError
-from edged.publish.roles import LISTED, MODELS
+from edged.publish.roles import LISTED, MODELS, ROLES
 from edged.publish.workspace import Workspace
 
 DELTAS = 3
@@ -94,7 +95,8 @@ def drafts(workspace: Workspace) -> list[Manifest]:
 
 def release(workspace: Workspace, *, renew: Iterable[str] = ()) -> list[Manifest]:
     """Signs all drafts and makes them public, with a new snapshot and timestamp; also without drafts, to
-    keep the timestamp fresh. `renew`: roles among targets, models and rollout whose expiry starts anew."""
+    keep the online roles fresh. `renew`: roles among targets, models and rollout whose expiry starts anew;
+    for an online one it does so by itself when half of its time is over."""
     current, pending = workspace.edition(), drafts(workspace)
     listed = current.models.signed.targets
     bodies: dict[Path, bytes] = {}
@@ -106,10 +108,16 @@ def release(workspace: Workspace, *, renew: Iterable[str] = ()) -> list[Manifest
             )  # equal bytes: a release that was stopped before it cleared its drafts
         bodies |= target(listed, name, encode(manifest))
     changed = {role for role in renew if role in LISTED} | ({MODELS} if pending else set())
+    changed |= {role for role in LISTED if not ROLES[role].offline and _half_over(workspace, current, role)}
     edition.publish(workspace.public, current, changed, workspace.signing, targets=bodies)
     for manifest in pending:
         (workspace.drafts / manifest.model / f"{manifest.version}.json").unlink()
     return pending
+
+
+def _half_over(workspace: Workspace, current: Edition, role: str) -> bool:
+    left = current.of(role).signed.expires - workspace.signing.now()
+    return bool(left < timedelta(days=ROLES[role].days / 2))
 
 
 def target(listed: dict[str, TargetFile], name: str, data: bytes) -> dict[Path, bytes]:

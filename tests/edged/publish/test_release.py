@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from edged.models import cipher, delta
 from edged.models.errors import ManifestError
 from edged.models.manifest import blob_path, encode
 from edged.publish import blobs, release
+from edged.publish.edition import utc_now
 from edged.publish.errors import PublishError
 from edged.publish.release import Wanted
 from edged.publish.workspace import Workspace
@@ -64,6 +66,16 @@ def test_a_draft_is_not_public_until_it_is_released(opened: Workspace, second: P
 def test_a_version_that_is_no_step_forward_is_refused(opened: Workspace, version: int) -> None:
     with pytest.raises(PublishError, match="take 2"):
         release.add(opened, MODEL, "digits", version)
+
+
+def test_a_daily_release_keeps_the_rollout_from_expiring(opened: Workspace) -> None:
+    start, days = utc_now(), 0
+    for days in range(31):
+        opened.signing.now = lambda: start + timedelta(days=days)  # noqa: B023
+        release.release(opened)
+        left = opened.edition().rollout.signed.expires - opened.signing.now()
+        assert left >= timedelta(days=7)
+    assert opened.edition().models.signed.version == 2, "an offline role was signed without being asked"
 
 
 def test_a_released_version_never_changes(opened: Workspace, second: Path) -> None:
