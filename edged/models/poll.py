@@ -79,6 +79,12 @@ def bootstrap(path: str) -> bytes:
         raise ConfigError(f"[updates] root: {path}: {error.strerror}") from None
 
 
+def peak_bytes() -> int:
+    """The most memory that was resident since the process began (getrusage would count its parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
 def execute(order: Order, report: Lines) -> None:
     """One poll, whole. EdgedError when the repository or the store cannot be used."""
     settings = Settings(
@@ -92,7 +98,8 @@ def execute(order: Order, report: Lines) -> None:
             blobs = Blobs(state, order.quota_bytes)
             poll = Poll(store, blobs, feed, settings, now=time, pace=Pace(monotonic, sleep), report=report)
             staged = poll.run()
-            report({"event": "done", "staged": [[m.model, m.version] for m in staged], "bytes": poll.bytes})
+            versions = [[m.model, m.version] for m in staged]
+            report({"event": "done", "staged": versions, "bytes": poll.bytes, "peak_bytes": peak_bytes()})
     finally:
         feed.close()
         store.close()
