@@ -51,7 +51,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     env = {**os.environ, "PYTHON": sys.executable, "EDGED_DEB_COMPRESSION": "none"}
     command = ["sh", str(ROOT / "packaging/debian/build"), "amd64", str(out)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (found,) = out.glob("*.deb")
     return found
 
