@@ -294,6 +294,11 @@ def defaults(kind: Any) -> dict[str, Any]:
     return made
 
 
+def secret(name: str) -> str | None:
+    """An environment variable that the publisher's key index names, such as the key of a CI's role."""
+    return os.environ.get(name)
+
+
 def passphrase() -> str | None:
     """$EDGED_PASSPHRASE, which opens the publisher's keys where nobody can be asked."""
     return os.environ.get("EDGED_PASSPHRASE")

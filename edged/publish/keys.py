@@ -6,8 +6,8 @@ AES-GCM.
     file = "EDGEDKY1" u8 log2(n) of scrypt (r 8, p 1), 16 bytes salt, 12 bytes nonce, AES-GCM(PKCS #8 PEM)
            with the first 9 bytes and the key's name as associated data
 
-Any other key is named by a URI of securesystemslib (`awskms:`, `gcpkms:`, `azurekms:`, `hsm:`, `hv:`,
-`file2:` ...) and its public half: the private half never comes here.
+Any other key is in the environment (`env:VARIABLE`), or is named by a URI of securesystemslib (`awskms:`,
+`gcpkms:`, `azurekms:`, `hsm:`, `hv:`, `file2:` ...) and its public half: the private half never comes here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 
+from edged import config as configuration
 from edged.publish import files
 from edged.publish.errors import KeyringError
 
@@ -36,6 +37,8 @@ MAX_COST = 20
 SHORTEST_PASSPHRASE = 8
 OWN = "sealed:"
 """The URI scheme of keys made here: `sealed:NAME.key` in one of the key folders."""
+ENVIRONMENT = "env:"
+"""`env:VARIABLE`: a private key in PEM in the environment, as a CI keeps the rollout's."""
 
 Passphrase = Callable[[], bytes]
 
@@ -148,10 +151,27 @@ class Keyring:
 
 
 def _elsewhere(entry: Entry) -> Signer:
+    if entry.uri.startswith(ENVIRONMENT):
+        return _from_environment(entry)
     try:
         signer: Signer = Signer.from_priv_key_uri(entry.uri, entry.key)
     except Exception as error:  # each service has its own; all mean that this key cannot sign now
         raise KeyringError(f"the key {entry.name} at {entry.uri} cannot be used: {error}") from error
+    return signer
+
+
+def _from_environment(entry: Entry) -> Signer:
+    variable = entry.uri.removeprefix(ENVIRONMENT)
+    pem = configuration.secret(variable)
+    if pem is None:
+        raise KeyringError(f"the key {entry.name} is not here", remedy=f"set ${variable} to its PEM")
+    try:
+        private = load_pem_private_key(pem.encode(), None)
+        signer = CryptoSigner(private, SSlibKey.from_crypto(private.public_key()))
+    except (ValueError, TypeError) as error:
+        raise KeyringError(f"${variable} holds no private key in PEM: {error}") from None
+    if signer.public_key.keyid != entry.keyid:
+        raise KeyringError(f"${variable} holds another key than the one of {entry.name}")
     return signer
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -86,6 +90,35 @@ def test_a_key_elsewhere_signs_by_its_uri(tmp_path: Path) -> None:
     secret.unlink()
     with open_at(tmp_path / "new") as opened, pytest.raises(KeyringError, match=r"file2:.* cannot be used"):
         release.release(opened)
+
+
+def test_a_key_in_the_environment_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private, other = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+    public = tmp_path / "ci.pub"
+    public.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+    def give(key: EllipticCurvePrivateKey) -> None:
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        monkeypatch.setenv("CI_ROLLOUT_KEY", pem.decode())
+
+    give(private)
+    with open_at(tmp_path / "new", new=True) as opened:
+        workspace.found(opened, {"rollout": [("env:CI_ROLLOUT_KEY", public)]})
+    give(other)
+    with (
+        open_at(tmp_path / "new") as opened,
+        pytest.raises(KeyringError, match="another key than the one of"),
+    ):
+        release.release(opened, renew=["rollout"])
+    monkeypatch.setenv("CI_ROLLOUT_KEY", "no key")
+    with open_at(tmp_path / "new") as opened, pytest.raises(KeyringError, match="no private key in PEM"):
+        release.release(opened, renew=["rollout"])
+    monkeypatch.delenv("CI_ROLLOUT_KEY")
+    with open_at(tmp_path / "new") as opened, pytest.raises(KeyringError, match=r"set \$CI_ROLLOUT_KEY"):
+        release.release(opened, renew=["rollout"])
+    give(private)
+    with open_at(tmp_path / "new") as opened:
+        release.release(opened, renew=["rollout"])
 
 
 def test_a_swapped_key_file_is_noticed(opened: Workspace) -> None:
