@@ -1,0 +1,102 @@
+"""Programs compiled for a slot: both compilers, the cache, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from edged.errors import BackendError
+from edged_backends.mcu.compile import TARGETS, Compiler, Place, Programs, compilers, digest
+from edged_backends.mcu.elf import HEADER, flat
+
+PLACE = Place("cortex-m4", 0x21000000, 0x4000)
+SOURCE = b"""#include <string.h>
+#include "half.h"
+static const int table[2] = {17, 25};
+int answer(void *to) { memset(to, 1, 100); return HALF + table[1]; }
+struct descriptor { unsigned magic; int (*call)(void *); };
+__attribute__((section(".edged_program"), used)) const struct descriptor edged_program_descriptor =
+    {0x12345678u, answer};
+"""
+FILES = {"program.c": SOURCE, "half.h": b"#define HALF 21\n"}
+
+
+def kind(name: str) -> Compiler:
+    found = {c.kind: c for c in compilers()}
+    if name not in found:
+        pytest.skip(f"no {name} compiler here")
+    return found[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [*(("gcc", t) for t in TARGETS), ("zig", "cortex-m0plus"), ("zig", "cortex-m4")]
+)
+def test_a_program_begins_with_its_descriptor(name: str, target: str) -> None:
+    place = Place(target, PLACE.address, PLACE.size)
+    data = Programs([], [kind(name)]).get(FILES, place)
+    magic, call = struct.unpack_from("<II", data)
+    assert magic == 0x12345678
+    assert call & 1
+    assert PLACE.address < call < PLACE.address + len(data)
+
+
+def test_it_is_kept_and_found_without_a_compiler(tmp_path: Path) -> None:
+    made = Programs([tmp_path / "cache"], [kind("gcc")]).get(FILES, PLACE)
+    assert Programs([tmp_path / "other", tmp_path / "cache"], []).get(FILES, PLACE) == made
+    with pytest.raises(BackendError, match="no compiler for boards"):
+        Programs([tmp_path / "cache"], []).get({**FILES, "half.h": b"#define HALF 22\n"}, PLACE)
+
+
+def test_the_digest_tells_sources_and_places_apart() -> None:
+    others = [
+        digest(FILES, PLACE),
+        digest({**FILES, "half.h": b""}, PLACE),
+        digest(FILES, Place("cortex-m7", PLACE.address, PLACE.size)),
+        digest(FILES, Place("cortex-m4", PLACE.address + 64, PLACE.size)),
+        digest({"a.c": b"bc", "d.c": b""}, PLACE),
+        digest({"a.c": b"b", "cd.c": b""}, PLACE),
+    ]
+    assert len(set(others)) == len(others)
+
+
+REFUSED: Sequence[tuple[bytes, str]] = [
+    (b"int f( {", "error"),
+    (SOURCE + b"int counter; int more(void) { return ++counter; }\n"
+     b'__attribute__((section(".edged_program"), used)) int (*const keep)(void) = more;', "arena and state"),
+    (SOURCE + b'__attribute__((section(".edged_program"), used)) const char big[20000] = {1};', "will not fit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "said"), REFUSED)
+def test_refusals_give_the_compilers_words(source: bytes, said: str) -> None:
+    with pytest.raises(BackendError, match=said):
+        Programs([], [kind("gcc")]).get({**FILES, "program.c": source}, PLACE)
+
+
+def test_an_unknown_target() -> None:
+    with pytest.raises(BackendError, match="no target 'z80'"):
+        Programs([], [kind("gcc")]).get(FILES, Place("z80", 0, 100))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(100), b"\x7fELF\x01\x01" + bytes(46)]
+)
+def test_no_elf(data: bytes) -> None:
+    with pytest.raises(BackendError, match="ELF"):
+        flat(data)
+
+
+def test_an_elf_that_lies() -> None:
+    header = HEADER.pack(b"\x7fELF\x01\x01", 2, 40, 1, 0, 52, 0, 0, 52, 32, 2, 0, 0, 0)
+    segment = struct.pack("<8I", 1, 52, 0, 0x1000, 4, 4, 5, 4)
+    with pytest.raises(BackendError, match="cut off in its program headers"):
+        flat(header + segment)
+    far = struct.pack("<8I", 1, 84, 0, 0x90000000, 4, 4, 5, 4)
+    with pytest.raises(BackendError, match="spread over"):
+        flat(header + segment + far + b"abcd")
+    long = struct.pack("<8I", 1, 84, 0, 0x1000, 4000, 4, 5, 4)
+    with pytest.raises(BackendError, match="cut off in a segment"):
+        flat(header + segment + long)
