@@ -4,6 +4,7 @@ runs it."""
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,11 @@ class HostileRequest(StaticRequest):
     """One connection of it."""
 
     server: HostileServer
+
+    def setup(self) -> None:
+        """What lies in the kernel's buffers counts as sent, so they are small."""
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        super().setup()
 
     def answer(self, *, body: bool) -> None:
         self.server.asked.append(self.path)

@@ -85,14 +85,16 @@ def test_refused_in_bounds_and_the_next_honest_answer_passes(
     server.trick, words = REFUSED[name][0], REFUSED[name][1]
     said = refusal(scene)
     assert re.search(words, said), said
-    assert server.sent < 16 << 20, "the device went on taking what it could not use"
+    assert server.sent < 64 << 20, "the device went on taking what it could not use"  # of 128 MB an answer
     assert all(p.stat().st_size <= 20_176 for p in (scene.device.root / "partial").iterdir())
     server.trick = None
     passes(scene)
 
 
 CONVERGED: dict[str, Trick] = {
-    "blobs that have moved": on("/blobs/", lambda r: "?" not in r.path and hostile.redirect(r.path + "?here")(r)),
+    "blobs that have moved": on(
+        "/blobs/", lambda r: "?" not in r.path and hostile.redirect(r.path + "?here")(r)
+    ),
     "more behind the end of blobs": on("/blobs/", hostile.overlong),
     "a server without Range that cuts": on("/blobs/", hostile.without_range),
     "half of the answers cut, 30 % with a flipped bit, 30 % refused": on(
