@@ -8,7 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCES := CMakeLists.txt pyproject.toml $(shell find backends/kernels -name '*.[ch]' -o -name '*.inc' 2>/dev/null)
 
-.PHONY: demo test test-long lint kernels check-kernels bench bench-kernels wheel clean
+.PHONY: demo test test-long lint kernels check-kernels bench bench-kernels wheel deb clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m edged demo
@@ -37,6 +37,12 @@ bench: $(VENV)/.installed-bench
 
 wheel: $(VENV)/.installed-test
 	$(BIN)/python -m build --outdir dist .
+
+# Debian packages, dist/edged_VERSION_ARCH.deb; arm64 is cross-built. `make deb ARCHES=amd64` for one of them.
+ARCHES := amd64 arm64
+deb: $(VENV)/.installed-test
+	mkdir -p dist
+	for arch in $(ARCHES); do PYTHON="$(CURDIR)/$(BIN)/python" sh packaging/debian/build $$arch "$(CURDIR)/dist" || exit 1; done
 
 $(VENV)/.installed: $(SOURCES)
 	.ci/setup "$(PYTHON)" "$(VENV)" ""
