@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-from edged.config import Config, device_id
+from edged.config import Config, device_id, key_folders
 from edged.daemon.children import Children, StoppedError
 from edged.daemon.serving import Serving
 from edged.daemon.trial import Candidate, Verdict, judge
@@ -180,6 +180,7 @@ class Updates:
         return Order(
             state=str(self.root), url=url, channel=it.channel, device=device_id(self.config), root=it.root,
             quota_bytes=it.quota_bytes, models=list(it.models), pins=dict(it.pin),
+            keys=[str(folder) for folder in key_folders(self.config)],
         )  # fmt: skip
 
     def _poll(self, url: str) -> None:

@@ -36,6 +36,21 @@ def read_key(name: str, folders: Sequence[Path]) -> bytes:
     """The key `name` from the first of the folders that has a file of that name: $CREDENTIALS_DIRECTORY
     (systemd's LoadCredential), then the key folder of the configuration. 32 bytes, or 64 hex digits.
     SealError when it is missing, when others may read it, or when it is no key."""
+    path = _place(name, folders)
+    with path.open("rb") as file:
+        _check_private(path, os.fstat(file.fileno()))
+        data = file.read(4 * KEY_BYTES)
+    return parse_key(data, str(path))
+
+
+def require_key(name: str, folders: Sequence[Path]) -> None:
+    """SealError unless the key is here and private. Does not read it: the updater, which has a network,
+    asks."""
+    path = _place(name, folders)
+    _check_private(path, path.stat())
+
+
+def _place(name: str, folders: Sequence[Path]) -> Path:
     check_name(name, "key")
     path = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if path is None:
@@ -44,14 +59,11 @@ def read_key(name: str, folders: Sequence[Path]) -> bytes:
             f"the model is sealed with the key {name!r}, which is not here ({places})",
             remedy=f"LoadCredential={name}:/path/of/the/key in the unit, or a file of that name, mode 0400",
         )
-    with path.open("rb") as file:
-        _check_private(path, os.fstat(file.fileno()))
-        data = file.read(4 * KEY_BYTES)
-    return parse_key(data, str(path))
+    return path
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
-    """Verified on the open file, so that nobody can swap it between."""
+    """Belongs to us or to root, and nobody else may touch it."""
     if status.st_uid not in (0, os.geteuid()):
         raise SealError(f"{path} belongs to uid {status.st_uid}", remedy="it must belong to edged or to root")
     if stat.S_IMODE(status.st_mode) & 0o077:

@@ -41,6 +41,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     quota_bytes: int
     models: list[str] = []
     pins: dict[str, int] = {}
+    keys: list[str] = []
 
 
 class Lines:
@@ -88,7 +89,12 @@ def peak_bytes() -> int:
 def execute(order: Order, report: Lines) -> None:
     """One poll, whole. EdgedError when the repository or the store cannot be used."""
     settings = Settings(
-        order.channel, order.device, bootstrap(order.root), frozenset(order.models), order.pins
+        order.channel,
+        order.device,
+        bootstrap(order.root),
+        frozenset(order.models),
+        order.pins,
+        [Path(folder) for folder in order.keys],
     )
     state = Path(order.state)
     store = Store(state)

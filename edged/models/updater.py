@@ -8,7 +8,7 @@ not finish the next one continues.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,13 +47,14 @@ Report = Callable[[Mapping[str, object]], None]
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a poll needs to know of [updates]. `models` empty: all of the channel. `bootstrap`: root
-    metadata."""
+    metadata. `keys`: folders with the keys of sealed models."""
 
     channel: str
     device: str
     bootstrap: bytes
     models: frozenset[str] = frozenset()
     pins: Mapping[str, int] = field(default_factory=dict)
+    keys: Sequence[Path] = ()
 
 
 class Poll:
@@ -159,6 +160,12 @@ class Poll:
         self._paths.add(path)
         manifest = decode_manifest(self.metadata.document(path), model, version)
         self._accept({})  # the delegated role's version, too, before anything follows from it
+        if manifest.encrypted:
+            from edged.models.cipher import require_key
+
+            require_key(
+                manifest.encrypted, self.settings.keys
+            )  # wanting here bars nothing: it may still come
         if _numbers(manifest.min_edged) > _numbers(__version__):
             raise TrustError(f"{model} {version} needs edged {manifest.min_edged}, this is {__version__}")
         return manifest

@@ -194,7 +194,7 @@ def test_a_message_brings_a_version_at_once(shop: Shop, place: Path, tmp_path: P
             assert sum("timestamp.json" in path for path in shop.server.asked) <= 2
 
 
-def test_a_sealed_version_needs_its_key(shop: Shop, place: Path, tmp_path: Path) -> None:
+def test_a_sealed_version_waits_for_its_key(shop: Shop, place: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)
     second = moved(FOLDER / "digits_int8.tflite", tmp_path / "second.tflite")
@@ -202,11 +202,26 @@ def test_a_sealed_version_needs_its_key(shop: Shop, place: Path, tmp_path: Path)
         update(daemon)
         shop.release(2, second, key=("shop", bytes(range(32))))
         facts = update(daemon)
-        assert states(facts)[1] == "active"
-        assert "LoadCredential=shop" in json.dumps(facts), facts
+        assert states(facts) == {1: "active"}
+        assert "LoadCredential=shop" in json.dumps(facts["poll"])
         (keys / "shop").write_bytes(bytes(range(32)))
+        (keys / "shop").chmod(0o444)
+        assert "may be read by others" in json.dumps(update(daemon)["poll"])
         (keys / "shop").chmod(0o400)
-        shop.release(3, second, key=("shop", bytes(range(32))))
-        assert states(update(daemon))[3] == "active"
+        assert states(update(daemon)) == {2: "active", 1: "retired"}
         blobs = place / "state" / "updates" / "blobs"
-        assert not any(b"TFL3" in p.read_bytes()[:64] for p in blobs.rglob(_digest(shop, 3)))
+        assert not any(b"TFL3" in p.read_bytes()[:64] for p in blobs.rglob(_digest(shop, 2)))
+
+
+def test_a_sealed_version_with_another_key_is_rolled_back(shop: Shop, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop-key").mkdir(mode=0o700)
+    key = tmp_path / "shop-key" / "shop"
+    key.write_bytes(bytes(32))
+    key.chmod(0o400)
+    second = moved(FOLDER / "digits_int8.tflite", tmp_path / "second.tflite")
+    with running(place, shop.toml(f'keys = "{key.parent}"\n')) as daemon:
+        update(daemon)
+        shop.release(2, second, key=("shop", bytes(range(32))))
+        facts = update(daemon)
+        assert states(facts) == {2: "rolled back", 1: "active"}
+        assert "the key is another one" in facts["versions"][0]["reason"]
