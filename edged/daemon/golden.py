@@ -77,7 +77,7 @@ def replay(call: Call, manifest: Manifest, data: memoryview) -> float:
         took, outputs = _run(call, inputs)
         seconds.append(took)
         for name, output, wanted in zip(loaded.output_names, outputs, expected, strict=True):
-            _compare(f"golden case {case}, output {name!r}", output, wanted, golden.tolerance)
+            compare(f"golden case {case}, output {name!r}", output, wanted, golden.tolerance)
     took = median(seconds) * 1e6
     if golden.latency_us and took > golden.latency_us:
         raise LateError(f"the median golden case takes {took:.0f} us, the limit is {golden.latency_us} us")
@@ -107,7 +107,7 @@ def _arrays(data: memoryview, tensors: Sequence[Tensor]) -> list[Array]:
     return made
 
 
-def _compare(where: str, output: Array, wanted: Array, tolerance: float) -> None:
+def compare(where: str, output: Array, wanted: Array, tolerance: float) -> None:
     """Equal bytes for tolerance 0; else the largest absolute difference, not-a-number equal to itself."""
     if tolerance == 0.0:
         if output.tobytes() != wanted.tobytes():
