@@ -5,6 +5,8 @@ key."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from edged.demo import FOLDER
-from edged.publish import release, rollout, workspace
+from edged.publish import bundle, release, rollout, workspace
 from edged.publish.release import Wanted
 from sim import hostile_server as hostile
 from sim.hostile_server import HostileServer, on
@@ -225,3 +227,27 @@ def test_a_sealed_version_with_another_key_is_rolled_back(shop: Shop, place: Pat
         facts = update(daemon)
         assert states(facts) == {2: "rolled back", 1: "active"}
         assert "the key is another one" in facts["versions"][0]["reason"]
+
+
+def test_a_stick_brings_a_version_and_an_older_stick_none(shop: Shop, place: Path, tmp_path: Path) -> None:
+    """`edged update --from FOLDER` of a gateway that never had a network, as its operator types it."""
+
+    def stick(name: str) -> str:
+        with open_at(shop.folder) as opened:
+            bundle.bundle(opened, tmp_path / name, 60)
+        return str(tmp_path / name)
+
+    old = stick("old")
+    shop.release(2, moved(FOLDER / "digits_int8.tflite", tmp_path / "second.tflite"))
+    new = stick("new")
+    config = shop.toml().replace(f'url = "{shop.server.url}"\n', "")
+    with running(place, config) as daemon:
+        command = [sys.executable, "-m", "edged", "--config", str(daemon.config), "update", "--from"]
+        done = subprocess.run([*command, new], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert states(daemon.control("models")) == {2: "active"}
+        done = subprocess.run([*command, old], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "must be >=" in done.stderr
+        assert states(daemon.control("models")) == {2: "active"}
+        assert shop.server.asked == []
