@@ -114,10 +114,9 @@ def one_of_two_signatures(scene: Scene) -> None:
     scene.forge("models", lambda models: None, scene.signers("models")[:1])
 
 
-def one_signature_twice(scene: Scene) -> None:
-    first = scene.signers("models")[0]
+def one_signature_and_a_strangers(scene: Scene) -> None:
     scene.release(3)
-    scene.forge("models", lambda models: None, [first, first])
+    scene.forge("models", lambda models: None, [scene.signers("models")[0], stranger()])
 
 
 def stranger_signs(role: str) -> Callable[[Scene], None]:
@@ -301,7 +300,7 @@ REFUSED: dict[str, tuple[Callable[[Scene], None], str]] = {
     "timestamp: megabytes": (metadata_of_megabytes, "exceeding the maximum allowed length"),
     "timestamp: nested 15,000 deep": (deeply_nested_metadata, "Failed to deserialize"),
     "models: one signature of two": (one_of_two_signatures, "signed by 1/2"),
-    "models: one signature, twice": (one_signature_twice, "signed by 1/2"),
+    "models: one signature and a stranger's": (one_signature_and_a_strangers, "signed by 1/2"),
     **{
         f"{r}: a stranger signs": (stranger_signs(r), "signed by 0")
         for r in ("targets", "models", "rollout", "snapshot", "timestamp")
