@@ -7,25 +7,15 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 
 from edged import __version__
 from edged import config as configuration
+from edged.cli.doctor_system import LOOKS, Finding
 from edged.config import Config
 from edged.runtime.house import House
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: what was looked at, whether it is well, what was seen, and the command or change that mends
-    it."""
-
-    what: str
-    ok: bool
-    seen: str
-    remedy: str = ""
 
 
 def machine() -> Iterator[Finding]:
@@ -60,7 +50,7 @@ def devices(config: Config) -> Iterator[Finding]:
 
 
 def folders(config: Config) -> Iterator[Finding]:
-    """The folders that the daemon writes to, and its sockets."""
+    """The folders that the daemon writes to."""
     paths = configuration.paths(config)
     for what, folder in (("state folder", paths.state), ("runtime folder", paths.runtime)):
         there = next(p for p in (folder, *folder.parents) if p.exists())
@@ -74,18 +64,17 @@ def folders(config: Config) -> Iterator[Finding]:
             yield Finding(
                 what, False, f"{folder} cannot be written", f"sudo install -d -o {os.getuid()} {folder}"
             )
-    running = paths.socket.exists()
-    yield Finding("socket", True, f"{paths.socket}{'' if running else ' (no daemon runs)'}")
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def doctor(config_path: str | None, as_json: bool) -> None:
-    """Looks at the machine, the devices and the folders; exit status 1 if something needs mending."""
+    """Looks at machine, devices, folders, service, sockets, clock, updates; exit status 1 if something needs
+    mending."""
     config = configuration.load(config_path)
     bad = False
-    for look in (machine(), devices(config), folders(config)):
+    for look in (machine(), devices(config), folders(config), *(look(config) for look in LOOKS)):
         for finding in look:
             bad = bad or not finding.ok
             mark = "ok " if finding.ok else "BAD"

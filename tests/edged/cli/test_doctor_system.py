@@ -1,0 +1,61 @@
+"""What doctor finds outside edged, on files and clocks that are as the test wants them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edged import config as configuration
+from edged.cli import doctor_system
+from edged.config import Config, DaemonConfig, McuConfig, UpdatesConfig
+
+
+def found(look: object, config: Config) -> dict[str, doctor_system.Finding]:
+    assert callable(look)
+    return {finding.what: finding for finding in look(config)}
+
+
+def test_a_socket_that_one_may_not_use_comes_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "edged.sock").touch()
+    (tmp_path / "control.sock").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: "control" not in str(path))
+    seen = found(doctor_system.sockets, Config(daemon=DaemonConfig(runtime_dir=str(tmp_path))))
+    assert seen["socket"].ok
+    assert not seen["control socket"].ok
+    assert seen["control socket"].remedy.startswith("sudo usermod -aG edged ")
+
+
+def test_no_daemon_is_no_fault(tmp_path: Path) -> None:
+    config = Config(daemon=DaemonConfig(runtime_dir=str(tmp_path), socket=str(tmp_path / "a"), control_socket=str(tmp_path / "b")))
+    seen = found(doctor_system.sockets, config)
+    if not configuration.SYSTEM_RUNTIME.joinpath("edged.sock").exists():
+        assert all(f.ok and "no daemon runs" in f.seen for f in seen.values())
+
+
+def test_a_board_that_is_not_there(tmp_path: Path) -> None:
+    port = str(tmp_path / "ttyACM9")
+    finding = found(doctor_system.serial, Config(mcu=(McuConfig(port=port),)))[f"port {port}"]
+    assert not finding.ok
+    assert "plug the board in" in finding.remedy
+
+
+@pytest.mark.parametrize(("offset", "ok"), [(0.0, True), (-40 * 365 * 86400.0, False)])
+def test_a_clock_before_our_own_files_is_wrong(offset: float, ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = doctor_system.BUILT.stat().st_mtime + 3600 + offset
+    monkeypatch.setattr(doctor_system.time, "time", lambda: now)
+    finding = found(doctor_system.clock, Config())["clock"]
+    assert finding.ok is ok
+    assert ok or finding.remedy == "sudo timedatectl set-ntp true"
+
+
+def test_updates_that_can_and_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    config = Config(updates=UpdatesConfig(url=str(tmp_path)))
+    assert not found(doctor_system.updates, config)["updates"].ok
+    (tmp_path / "metadata/timestamp.json").write_text("{}")
+    finding = found(doctor_system.updates, config)["updates"]
+    assert finding.ok
+    assert "2 bytes" in finding.seen
+    assert not list(doctor_system.updates(Config()))
