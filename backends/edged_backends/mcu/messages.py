@@ -1,0 +1,108 @@
+"""What a host and a board say to each other. Pure: structs and their fields; runtime/serve.c is the other
+half.
+
+The host asks, the board answers; the board speaks unasked only once, after a reset (HELLO). Every request
+may be sent again: writes and reads name their offset, and a RUN that is repeated (same sequence number) gets
+the first one's answer. A board therefore needs no timers and no memory of what it sent.
+
+Every message begins with `HEADER`. `boot` names the board's life since its last reset: a request that names
+another one is refused, so nothing that was written before a reset is taken for what was written after it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from edged.errors import LinkError
+
+VERSION = 1
+HEADER = struct.Struct("<BBHI")  # version, kind, sequence number, boot
+ANY_BOOT = 0
+REPLY, ERROR, HELLO = 0x80, 0x7F, 0xFE
+
+
+class Kind(IntEnum):
+    """Requests. Their replies carry `REPLY` beside it."""
+
+    IDENTIFY = 1
+    WRITE = 2  # area, offset, bytes
+    SEAL = 3  # size, SHA-256: what was written to the slot becomes the program, if it is whole
+    RUN = 4  # CRC-32 of all inputs -> status, ticks, CRC-32 of all outputs
+    READ = 5  # output, offset, length -> bytes
+    RESET = 6
+
+
+class Refusal(IntEnum):
+    """Why a board refuses a request (ERROR)."""
+
+    VERSION = 1
+    KIND = 2
+    BOOT = 3
+    RANGE = 4
+    DIGEST = 5
+    PROGRAM = 6
+    INPUTS = 7
+
+
+REASONS = {
+    Refusal.VERSION: "it speaks another version of the link: flash the firmware of this edged",
+    Refusal.KIND: "it does not know the request: flash the firmware of this edged",
+    Refusal.BOOT: "it was reset meanwhile",
+    Refusal.RANGE: "offset and size lie outside of what it has",
+    Refusal.DIGEST: "the program that arrived is not the one that was sent",
+    Refusal.PROGRAM: "it holds no program, or one of another layout",
+    Refusal.INPUTS: "the inputs that arrived are not those that were sent",
+}
+WRITE, SEAL, RUN, READ = (struct.Struct(s) for s in ("<HI", "<I32s", "<I", "<HIH"))
+RAN = struct.Struct("<iII")
+IDENTITY = struct.Struct("<16s16sIIIIIIHBBIIII32s")
+SLOT_AREA = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a board says of itself. `frame_bytes` is the most that one message may carry, `window` how many
+    requests it can hold unread; `fault_*` describe the crash that the last reset came from (cause 3)."""
+
+    board: str
+    target: str
+    boot: int
+    clock_hz: int
+    slot_address: int
+    slot_bytes: int
+    arena_bytes: int
+    firmware: int
+    frame_bytes: int
+    window: int
+    cause: int
+    fault_pc: int
+    fault_lr: int
+    fault_reason: int
+    damaged: int
+    digest: bytes
+
+
+CAUSES = {0: "power on", 1: "a reset that was asked for", 2: "the watchdog", 3: "a fault", 4: "the reset pin"}
+
+
+def identity(body: bytes) -> Identity:
+    """LinkError when the board's answer has another layout."""
+    if len(body) != IDENTITY.size:
+        raise LinkError(
+            f"the board's identity has {len(body)} bytes instead of {IDENTITY.size}",
+            remedy="flash the firmware of this edged",
+        )
+    board, target, *rest = IDENTITY.unpack(body)
+    return Identity(_text(board), _text(target), *rest)
+
+
+def _text(raw: bytes) -> str:
+    return raw.split(b"\0")[0].decode("ascii", "replace")
+
+
+def reason(body: bytes) -> str:
+    """An ERROR's body in words."""
+    code = body[0] if body else 0
+    return REASONS[Refusal(code)] if code in REASONS else f"refusal {code}"
