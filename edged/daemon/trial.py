@@ -14,6 +14,7 @@ import pickle
 import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from edged.models.blobs import Blobs
 from edged.models.errors import TrialError
 from edged.models.kept import kept_source, read_blob
 from edged.models.manifest import decode_manifest
+from edged.models.poll import give_way
 from edged.runtime.house import Call, House
 
 OVERHEAD = 1 << 30
@@ -101,12 +103,14 @@ def main() -> int:
     assert isinstance(config, Config)
     candidate = msgspec.json.decode(order, type=Candidate)
     if candidate.yielding:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        give_way()
     else:
-        os.nice(NICE)
+        with suppress(OSError):  # the service's sandbox may not let us
+            os.nice(NICE)
     most = config.limits.memory_bytes + OVERHEAD
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError, ValueError):  # as above; the service's own MemoryMax holds then
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     house = House(config)
     try:
         verdict = judge(house, Path(candidate.state), candidate, candidate.model)

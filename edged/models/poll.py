@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep, time
 
@@ -80,6 +81,12 @@ def bootstrap(path: str) -> bytes:
         raise ConfigError(f"[updates] root: {path}: {error.strerror}") from None
 
 
+def give_way() -> None:
+    """Runs in the time that clients' requests leave over, where the service's sandbox lets us say so."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def peak_bytes() -> int:
     """The most memory that was resident since the process began (getrusage would count its parent's)."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -114,7 +121,7 @@ def execute(order: Order, report: Lines) -> None:
 def main() -> int:
     """0: done. 1: refused, the last line says why."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # requests of clients go first
+    give_way()
     report = Lines()
     try:
         execute(msgspec.json.decode(sys.stdin.buffer.read(), type=Order), report)
