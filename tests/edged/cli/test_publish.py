@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -125,6 +126,24 @@ def test_a_passphrase_from_a_file(run: Run, tmp_path: Path, monkeypatch: pytest.
     run("--passphrase-file", str(tmp_path / "phrase"), "release")
     (tmp_path / "phrase").write_text("another passphrase\n")
     run("--passphrase-file", str(tmp_path / "phrase"), "release", fails="does not open the key")
+
+
+def test_the_commands_of_the_readme(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order; all but `serve`, which does not end (see below)."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(INT8, "digits.tflite")
+    np.savez("scans.npz", image=np.zeros((5, 8, 8, 1), np.int8))
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    lines = [
+        line.partition("#")[0].split() for line in readme.splitlines() if line.startswith("edged publish ")
+    ]
+    commands = [words[4:] for words in lines if words[4] != "serve"]
+    assert [words[0] for words in commands] == ["init", "add", "release", "rollout", "bundle", "rotate-keys"]
+    for words in commands:
+        run(*words)
+    facts = json.loads(run("status", "--json").output)
+    assert [(r["model"], r["version"], r["percent"]) for r in facts["rollouts"]] == [("digits", 7, 10.0)]
+    assert (tmp_path / "stick" / "metadata" / "timestamp.json").is_file()
 
 
 def test_serve(run: Run, tmp_path: Path) -> None:
