@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def drafted(folder: Path, second: Path) -> Path:
 def _stopped(folder: Path, work: Work, after: int) -> bool:
     """Works in a child that is killed before its rename number `after` (counted from 0); whether it was
     killed."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # of threads: the child starts none and takes no lock
+        child = os.fork()
     if not child:
         left = after
         real = os.replace
