@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edged.cli.publish import publish
+from edged.cli.publish_commands import publish
 from edged.demo import MODELS
 from edged.errors import EdgedError
 from support.daemon import die_with_parent
@@ -144,6 +144,24 @@ def test_the_commands_of_the_readme(run: Run, tmp_path: Path, monkeypatch: pytes
     facts = json.loads(run("status", "--json").output)
     assert [(r["model"], r["version"], r["percent"]) for r in facts["rollouts"]] == [("digits", 7, 10.0)]
     assert (tmp_path / "stick" / "metadata" / "timestamp.json").is_file()
+
+
+@pytest.mark.parametrize("module", ["tuf", "securesystemslib", "cryptography"])
+@pytest.mark.parametrize("words", [["--help"], ["publish", "init", "--json"]])
+def test_without_the_extra_the_other_commands_work_and_this_one_says_what_is_missing(
+    module: str, words: list[str]
+) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from edged.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Traceback" not in done.stderr
+    if words == ["--help"]:
+        assert done.returncode == 0, done.stderr
+        assert "Needs edged[updates]" in done.stdout
+    else:
+        assert done.returncode == 1
+        assert "pip install 'edged[updates]'" in done.stderr
 
 
 def test_serve(run: Run, tmp_path: Path) -> None:
