@@ -1,0 +1,24 @@
+/* What a compiled program begins with: how the firmware finds its way in it. Generated code defines one
+ * `edged_program_descriptor`; it stands first in a slot, or is linked into the firmware. */
+#ifndef EDGED_PROGRAM_H
+#define EDGED_PROGRAM_H
+
+#include <stdint.h>
+
+#define EDGED_PROGRAM_MAGIC 0x31504445u /* "EDP1" */
+
+typedef struct edged_program {
+    uint32_t magic;
+    uint32_t inputs, outputs;   /* how many tensors */
+    const uint32_t *bytes;      /* of the inputs in order, then of the outputs */
+    uint32_t arena_bytes;       /* 16-byte aligned; inputs and outputs lie in it while they are exchanged */
+    uint32_t state_bytes;       /* variables of a streaming model */
+    void (*init)(void *state);
+    void *(*tensor)(void *arena, int which); /* which >= 0: an input; -1, -2, ...: an output; NULL: none */
+    int (*run)(void *arena, void *state);    /* 0, or a negative error */
+    uint8_t digest[32];
+} edged_program;
+
+extern const edged_program edged_program_descriptor;
+
+#endif

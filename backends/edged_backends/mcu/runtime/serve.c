@@ -1,0 +1,266 @@
+/* The firmware's main loop: one request after another, each answered at once; messages.py is the other half.
+ *
+ * Requests may arrive twice. WRITE and READ name their offset; a RUN with the sequence number of the last one is answered
+ * with that one's result. All bounds are checked here, so no frame, however made, writes outside of the slot and the
+ * program's inputs. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "board.h"
+#include "frame.h"
+#include "program.h"
+#include "sha256.h"
+
+enum { VERSION = 1, FIRMWARE = 1, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, HEADER = 8, SLOT_AREA = 0xFFFF };
+enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
+enum { BAD_VERSION = 1, BAD_KIND, BAD_BOOT, BAD_RANGE, BAD_DIGEST, BAD_PROGRAM, BAD_INPUTS };
+
+static volatile uint8_t ring[RING];
+static volatile uint32_t ring_in, ring_out;
+static uint8_t frame[FRAME_BYTES + 64];
+static uint8_t reply[HEADER + FRAME_BYTES + 64];
+static uint32_t held, damaged;
+static bool skipping;
+static const edged_program *program;
+static uint8_t *state;
+static uint8_t ran[12];
+static bool ran_any;
+static uint16_t ran_seq;
+
+void edged_received(uint8_t byte) {
+    uint32_t next = (ring_in + 1) % RING;
+    if (next != ring_out) { /* a full ring loses the byte; the frame's CRC tells */
+        ring[ring_in] = byte;
+        ring_in = next;
+    }
+}
+
+static uint32_t get32(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static uint32_t get16(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
+}
+
+static uint8_t *put32(uint8_t *to, uint32_t value) {
+    for (unsigned i = 0; i < 4; i++) {
+        to[i] = (uint8_t)(value >> 8 * i);
+    }
+    return to + 4;
+}
+
+static void answer(uint8_t kind, uint32_t seq, size_t body) {
+    reply[0] = VERSION;
+    reply[1] = kind;
+    reply[2] = (uint8_t)seq;
+    reply[3] = (uint8_t)(seq >> 8);
+    put32(reply + 4, board_life.boot);
+    edged_send_frame(reply, HEADER + body, board_put);
+}
+
+/* What the board says of itself (messages.py, IDENTITY); its size. */
+static size_t identity(uint8_t *to) {
+    uint8_t *at = to;
+    memcpy(at, board.name, 16);
+    memcpy(at + 16, board.target, 16);
+    at = put32(at + 32, board_life.boot);
+    at = put32(at, board.clock_hz);
+    at = put32(at, (uint32_t)(uintptr_t)board.slot);
+    at = put32(at, board.slot_bytes);
+    at = put32(at, board.arena_bytes);
+    at = put32(at, FIRMWARE);
+    *at++ = (uint8_t)(FRAME_BYTES & 255);
+    *at++ = FRAME_BYTES >> 8;
+    *at++ = WINDOW;
+    *at++ = (uint8_t)board_life.cause;
+    at = put32(at, board_life.pc);
+    at = put32(at, board_life.lr);
+    at = put32(at, board_life.reason);
+    at = put32(at, damaged);
+    if (program != NULL) {
+        memcpy(at, program->digest, 32);
+    } else {
+        memset(at, 0, 32);
+    }
+    return (size_t)(at + 32 - to);
+}
+
+static uint32_t tensors_crc(bool inputs) {
+    uint32_t crc = 0, count = inputs ? program->inputs : program->outputs, first = inputs ? 0 : program->inputs;
+    for (uint32_t i = 0; i < count; i++) {
+        int which = inputs ? (int)i : -1 - (int)i;
+        crc = edged_crc32(crc, program->tensor(board.arena, which), program->bytes[first + i]);
+    }
+    return crc;
+}
+
+static bool within(uint32_t offset, uint32_t size, uint32_t room) {
+    return offset <= room && size <= room - offset;
+}
+
+static int take_write(const uint8_t *body, uint32_t size) {
+    if (size < 6) {
+        return BAD_RANGE;
+    }
+    uint32_t area = get16(body), offset = get32(body + 2), count = size - 6;
+    if (area == SLOT_AREA) {
+        if (!within(offset, count, board.slot_bytes)) {
+            return BAD_RANGE;
+        }
+        program = NULL; /* whatever the slot held, it is not whole any more */
+        memcpy(board.slot + offset, body + 6, count);
+        return 0;
+    }
+    if (program == NULL) {
+        return BAD_PROGRAM;
+    }
+    if (area >= program->inputs || !within(offset, count, program->bytes[area])) {
+        return BAD_RANGE;
+    }
+    memcpy((uint8_t *)program->tensor(board.arena, (int)area) + offset, body + 6, count);
+    return 0;
+}
+
+static int take_seal(const uint8_t *body, uint32_t size) {
+    uint8_t digest[32];
+    program = NULL;
+    ran_any = false;
+    if (size != 36 || get32(body) > board.slot_bytes) {
+        return BAD_RANGE;
+    }
+    edged_sha256(board.slot, get32(body), digest);
+    if (memcmp(digest, body + 4, 32) != 0) {
+        return BAD_DIGEST;
+    }
+    board_flush_code();
+    const edged_program *found = (const edged_program *)(const void *)board.slot;
+    uint32_t arena = (found->arena_bytes + 15u) & ~15u;
+    if (get32(body) < sizeof *found || found->magic != EDGED_PROGRAM_MAGIC || arena > board.arena_bytes ||
+        found->state_bytes > board.arena_bytes - arena) {
+        return BAD_PROGRAM;
+    }
+    state = board.arena + arena;
+    found->init(state);
+    program = found;
+    return 0;
+}
+
+static int take_run(const uint8_t *body, uint32_t size, uint32_t seq) {
+    if (ran_any && ran_seq == seq) {
+        return 0;
+    }
+    if (program == NULL) {
+        return BAD_PROGRAM;
+    }
+    if (size != 4 || get32(body) != tensors_crc(true)) {
+        return BAD_INPUTS;
+    }
+    uint32_t begin = board_ticks();
+    int status = program->run(board.arena, state);
+    uint32_t end = board_ticks();
+    put32(put32(put32(ran, (uint32_t)status), end - begin), tensors_crc(false));
+    ran_any = true;
+    ran_seq = (uint16_t)seq;
+    return 0;
+}
+
+static int take_read(const uint8_t *body, uint32_t size, size_t *found) {
+    if (program == NULL) {
+        return BAD_PROGRAM;
+    }
+    if (size != 8) {
+        return BAD_RANGE;
+    }
+    uint32_t which = get16(body), offset = get32(body + 2), count = get16(body + 6);
+    if (which >= program->outputs || count > FRAME_BYTES || !within(offset, count, program->bytes[program->inputs + which])) {
+        return BAD_RANGE;
+    }
+    memcpy(reply + HEADER, (uint8_t *)program->tensor(board.arena, -1 - (int)which) + offset, count);
+    *found = count;
+    return 0;
+}
+
+/* Does one request. 0, or why it is refused; `*found` bytes of the reply's body. */
+static int take(uint8_t kind, uint32_t seq, const uint8_t *body, uint32_t size, size_t *found) {
+    switch (kind) {
+    case IDENTIFY:
+        *found = identity(reply + HEADER);
+        return 0;
+    case WRITE:
+        return take_write(body, size);
+    case SEAL:
+        return take_seal(body, size);
+    case RUN: {
+        int refused = take_run(body, size, seq);
+        memcpy(reply + HEADER, ran, sizeof ran);
+        *found = sizeof ran;
+        return refused;
+    }
+    case READ:
+        return take_read(body, size, found);
+    case RESET:
+        return 0;
+    default:
+        return BAD_KIND;
+    }
+}
+
+static void request(uint32_t size) {
+    if (size < HEADER) {
+        return;
+    }
+    uint32_t seq = get16(frame + 2), boot = get32(frame + 4);
+    uint8_t kind = frame[1];
+    size_t found = 0;
+    int refused = frame[0] != VERSION ? BAD_VERSION : boot != 0 && boot != board_life.boot ? BAD_BOOT : 0;
+    if (!refused) {
+        refused = take(kind, seq, frame + HEADER, size - HEADER, &found);
+    }
+    if (refused) {
+        reply[HEADER] = (uint8_t)refused;
+        answer(REFUSED, seq, 1);
+        return;
+    }
+    answer((uint8_t)(kind | REPLY), seq, found);
+    if (kind == RESET) {
+        board_life.cause = CAUSE_ASKED;
+        board_reset();
+    }
+}
+
+static void byte_in(uint8_t byte) {
+    if (byte != 0) {
+        skipping = skipping || held == sizeof frame;
+        if (!skipping) {
+            frame[held++] = byte;
+        }
+        return;
+    }
+    int32_t size = skipping ? -1 : held == 0 ? 0 : edged_open_frame(frame, held);
+    damaged += size < 0;
+    if (size > 0) {
+        request((uint32_t)size);
+    }
+    held = 0;
+    skipping = false;
+}
+
+_Noreturn void edged_serve(void) {
+    board_start();
+    board_put(0); /* ends what the reset may have cut off */
+    answer(HELLO, 0, identity(reply + HEADER));
+    for (;;) {
+        board_watch();
+        while (ring_out != ring_in) {
+            uint8_t byte = ring[ring_out];
+            ring_out = (ring_out + 1) % RING;
+            byte_in(byte);
+        }
+        board_mask(true); /* a byte that arrives from here on still ends the sleep */
+        if (ring_out == ring_in) {
+            board_sleep();
+        }
+        board_mask(false);
+    }
+}

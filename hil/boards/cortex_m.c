@@ -1,0 +1,112 @@
+/* What every Cortex-M port shares: vectors, start-up, SysTick as the tick counter, faults that are kept over the reset they
+ * lead to. Register addresses: ARMv7-M Architecture Reference Manual, B3.2 and B3.3. */
+#include <stddef.h>
+#include <string.h>
+
+#include "board.h"
+#include "cortex_m.h"
+
+#define REGISTER(address) (*(volatile uint32_t *)(address))
+#define CPACR REGISTER(0xE000ED88u)
+#define AIRCR REGISTER(0xE000ED0Cu)
+#define CFSR REGISTER(0xE000ED28u)
+#define SYSTICK_CONTROL REGISTER(0xE000E010u)
+#define SYSTICK_RELOAD REGISTER(0xE000E014u)
+#define SYSTICK_VALUE REGISTER(0xE000E018u)
+
+enum { MARK = 0x45644C66, SYSTICK_MOST = 0xFFFFFF };
+
+extern uint32_t __data_from[], __data_begin[], __data_end[], __bss_begin[], __bss_end[], __stack_top[];
+
+__attribute__((section(".noinit"))) edged_life board_life;
+__attribute__((section(".noinit"))) static uint32_t next_cause;
+static volatile uint32_t wraps;
+
+void cortex_m_start(void) {
+    if (board_life.mark != MARK) {
+        memset(&board_life, 0, sizeof board_life);
+        board_life.mark = MARK;
+        board_life.cause = CAUSE_POWER;
+    } else {
+        board_life.cause = next_cause ? next_cause : CAUSE_PIN;
+    }
+    if (board_life.cause != CAUSE_FAULT && board_life.cause != CAUSE_WATCHDOG) {
+        board_life.pc = board_life.lr = board_life.reason = 0;
+    }
+    next_cause = 0;
+    board_life.boot++;
+    SYSTICK_RELOAD = SYSTICK_MOST;
+    SYSTICK_VALUE = 0;
+    SYSTICK_CONTROL = 7; /* on, interrupt, processor clock */
+}
+
+uint32_t board_ticks(void) {
+    uint32_t before, value;
+    do {
+        before = wraps;
+        value = SYSTICK_VALUE;
+    } while (before != wraps);
+    return (before << 24) + (SYSTICK_MOST - value);
+}
+
+void board_mask(_Bool masked) {
+    if (masked) {
+        __asm volatile("cpsid i" ::: "memory");
+    } else {
+        __asm volatile("cpsie i" ::: "memory");
+    }
+}
+
+void board_sleep(void) {
+    __asm volatile("dsb\n wfi" ::: "memory");
+}
+
+void board_flush_code(void) {
+    __asm volatile("dsb\n isb" ::: "memory");
+}
+
+_Noreturn static void restart(uint32_t cause) {
+    next_cause = cause;
+    __asm volatile("dsb" ::: "memory");
+    AIRCR = 0x05FA0004u;
+    for (;;) {
+    }
+}
+
+_Noreturn void board_reset(void) {
+    restart(CAUSE_ASKED);
+}
+
+/* `frame` is what the exception pushed: r0-r3, r12, lr, pc, xpsr. */
+__attribute__((used)) static void died(const uint32_t *frame, uint32_t cause) {
+    board_life.pc = frame[6];
+    board_life.lr = frame[5];
+    board_life.reason = CFSR;
+    restart(cause);
+}
+
+__attribute__((naked)) static void fault(void) {
+    __asm volatile("mrs r0, msp\n movs r1, #3\n b died");
+}
+
+__attribute__((naked)) static void watchdog(void) {
+    __asm volatile("mrs r0, msp\n movs r1, #2\n b died");
+}
+
+static void tick(void) {
+    wraps++;
+}
+
+static void start(void) {
+    CPACR |= 0xFu << 20;
+    __asm volatile("dsb\n isb" ::: "memory");
+    memcpy(__data_begin, __data_from, (size_t)((char *)__data_end - (char *)__data_begin));
+    memset(__bss_begin, 0, (size_t)((char *)__bss_end - (char *)__bss_begin));
+    edged_serve();
+}
+
+__attribute__((section(".vectors"), used)) static const uintptr_t vectors[16 + PORT_INTERRUPTS] = {
+    [0] = (uintptr_t)__stack_top, [1] = (uintptr_t)start, [2] = (uintptr_t)watchdog, [3] = (uintptr_t)fault,
+    [4] = (uintptr_t)fault,       [5] = (uintptr_t)fault, [6] = (uintptr_t)fault,    [15] = (uintptr_t)tick,
+    [16 + PORT_RECEIVE_INTERRUPT] = (uintptr_t)port_receive,
+};

@@ -1,0 +1,60 @@
+/* The boards MPS2 (AN386: Cortex-M4, AN500: Cortex-M7) and MPS3 (AN547: Cortex-M55), as QEMU has them. UART and watchdog are
+ * those of the Cortex-M System Design Kit (ARM DDI 0479). */
+#include "board.h"
+#include "cortex_m.h"
+
+typedef struct cmsdk_uart {
+    volatile uint32_t data, state, control, interrupt, divider;
+} cmsdk_uart;
+
+typedef struct cmsdk_watchdog {
+    volatile uint32_t load, value, control, clear, raw, masked, unused[762], lock;
+} cmsdk_watchdog;
+
+#define UART ((cmsdk_uart *)PORT_UART)
+#define NVIC_ENABLE ((volatile uint32_t *)0xE000E100u)
+enum { SENDING_FULL = 1, RECEIVED = 2, RECEIVE_INTERRUPT = 2, UNLOCK = 0x1ACCE551, WATCH_SECONDS = 20 };
+
+const edged_board board = {
+    .name = PORT_NAME,
+    .target = PORT_TARGET,
+    .clock_hz = PORT_CLOCK,
+    .slot = (uint8_t *)PORT_SLOT,
+    .slot_bytes = 0x100000,
+    .arena = (uint8_t *)PORT_ARENA,
+    .arena_bytes = 0x80000,
+};
+
+void port_receive(void) {
+    UART->interrupt = RECEIVE_INTERRUPT;
+    while (UART->state & RECEIVED) {
+        edged_received((uint8_t)UART->data);
+    }
+}
+
+void board_put(uint8_t byte) {
+    while (UART->state & SENDING_FULL) {
+    }
+    UART->data = byte;
+}
+
+void board_watch(void) {
+#ifdef PORT_WATCHDOG
+    cmsdk_watchdog *dog = (cmsdk_watchdog *)PORT_WATCHDOG;
+    dog->load = PORT_CLOCK / 2 * (WATCH_SECONDS / 2); /* the first end is the NMI, a second one would be the reset */
+#endif
+}
+
+void board_start(void) {
+    cortex_m_start();
+#ifdef PORT_WATCHDOG
+    cmsdk_watchdog *dog = (cmsdk_watchdog *)PORT_WATCHDOG;
+    dog->lock = UNLOCK;
+    board_watch();
+    dog->control = 3; /* NMI, then reset */
+#endif
+    UART->divider = 217; /* 115200 at 25 MHz */
+    UART->control = 1 | 2 | 8; /* send, receive, interrupt when a byte came */
+    (void)UART->data; /* QEMU stays deaf for up to a second without this read */
+    NVIC_ENABLE[PORT_RECEIVE_INTERRUPT / 32] = 1u << PORT_RECEIVE_INTERRUPT % 32;
+}
