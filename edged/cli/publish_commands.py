@@ -121,7 +121,7 @@ def _signers(words: tuple[str, ...]) -> dict[str, list[tuple[str, Path]]]:
 @click.option(
     "--backend", "backends", multiple=True, help="A backend that the gateway must have; repeatable."
 )
-@click.option("--min-edged", help="The least version of edged.")
+@click.option("--min-edged", help="The least version of edged; else this one.")
 @click.option(
     "--deltas", default=releases.DELTAS, show_default=True, help="Against how many earlier versions."
 )

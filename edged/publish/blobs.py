@@ -71,7 +71,7 @@ def put_bytes(public: Path, data: bytes) -> Blob:
 @contextmanager
 def scratch(public: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A file beside the public folder that is gone afterwards."""
-    descriptor, name = tempfile.mkstemp(dir=public.parent, prefix=".scratch-")
+    descriptor, name = tempfile.mkstemp(dir=public.parent, prefix=files.SCRATCH)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file, Path(name)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 PIECE = 1 << 20
+WRITING, SCRATCH = ".writing-", ".scratch-"
+"""How the names of unfinished files begin: not to be served or copied, and swept by the next command."""
 
 
 @contextmanager
@@ -18,7 +20,7 @@ def replaced(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when the block ends without an exception, all at
     once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -45,6 +47,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what commands that were killed have left below `folder`, which nobody may be writing."""
+    for prefix in (WRITING, SCRATCH):
+        for path in folder.rglob(f"{prefix}*"):
+            path.unlink()
 
 
 def pieces(file: BinaryIO, size: int = PIECE) -> Iterator[bytes]:

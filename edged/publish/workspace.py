@@ -72,6 +72,7 @@ def opened(
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PublishError(f"another `edged publish` works in {folder}", remedy="wait for it") from None
+        files.sweep(folder)
         ring = Keyring(folder / "keys.json", [*keys, folder / "keys"], passphrase, cost or COST)
         yield Workspace(folder, Signing(ring, now))
     finally:

@@ -93,6 +93,7 @@ def test_stopped_anywhere_it_serves_the_old_or_the_new_and_completes(
         with open_at(copy) as opened:
             WORK[name](opened)
         assert _served(copy / "public", state, root) == after, f"not completed after stop {stops}"
+        assert not list(copy.rglob(".*")), "an unfinished file was left"
         stops += 1
     assert stops >= 3, "the work was never stopped: the test tests nothing"
 
