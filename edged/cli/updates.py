@@ -49,6 +49,7 @@ def models_text(facts: Mapping[str, Any]) -> str:
         f"channel {facts['channel']} of {facts['url'] or 'no url'}, device {facts['device'] or '?'}",
         f"last poll {last}; {amount(facts['bytes'], 'B')} of {amount(facts['quota_bytes'], 'B')} used",
         *(f"{model} is pinned to version {version}" for model, version in facts["pins"].items()),
+        *(f"the candidate of {model} waits: {why}" for model, why in facts["waiting"].items()),
         *([progress_text(facts["progress"])] if facts["progress"] else []),
         *(f"{e['model']}: {e['reason']}" for e in poll["events"] if e["event"] in ("stays", "failed")),
         "",

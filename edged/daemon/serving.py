@@ -22,6 +22,7 @@ from edged.models.states import State
 from edged.models.store import Record, Store
 from edged.models.watch import Figures, Limits, verdict
 from edged.runtime.entry import Entry
+from edged.runtime.errors import MemoryLimitError
 from edged.runtime.house import House
 from edged.source import Source
 from edged_ipc.codes import Code
@@ -115,7 +116,8 @@ class Serving:
 
     def promote(self, record: Record, found: Verdict) -> bool:
         """A candidate whose trial was good: swapped in, then committed as active, then watched. False, and
-        rolled back, when it cannot be swapped in: the old version serves on."""
+        rolled back, when it cannot be swapped in: the old version serves on. MemoryLimitError leaves all as
+        it was."""
         with self.guard:
             return self._promote(record, found)
 
@@ -124,6 +126,8 @@ class Serving:
         before = _figures(entry) if entry is not None else Figures(0, 0, 0.0, 0)
         try:
             self._serve(record)
+        except MemoryLimitError:
+            raise  # of the moment: models in use leave too little for two versions at once
         except EdgedError as error:
             self.store.fail(record, f"it passed its trial and cannot be swapped in: {error}", time())
             self.log(f"model {record.model} {record.version} is rolled back: {error}")

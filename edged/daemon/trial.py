@@ -24,10 +24,10 @@ from edged.config import Config, key_folders
 from edged.daemon.golden import LateError, check_signature, replay
 from edged.errors import EdgedError
 from edged.models.blobs import Blobs
-from edged.models.errors import TrialError
 from edged.models.kept import kept_source, read_blob
 from edged.models.manifest import decode_manifest
 from edged.models.poll import give_way
+from edged.runtime.errors import MemoryLimitError
 from edged.runtime.house import Call, House
 
 OVERHEAD = 1 << 30
@@ -74,9 +74,7 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
     try:
         manifest = decode_manifest(candidate.document, candidate.model, candidate.version)
         blobs = Blobs(state, 0)
-        missing = [b for b in manifest.backends if b not in devices]
-        if missing:
-            raise TrialError(f"it needs the backend {missing[0]!r}, open here: {', '.join(devices)}")
+        blobs = Blobs(state, 0)
         blobs = Blobs(state, 0)
         data = read_blob(blobs, manifest.golden.blob)
         source = kept_source(blobs, manifest, key_folders(house.config))
@@ -92,6 +90,10 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
                 call.close()
         finally:
             house.registry.unload(name)
+    except MemoryLimitError:
+        if name != candidate.model:
+            raise  # beside the models in use: a matter of the moment
+        return Verdict("it takes more memory than [limits] memory_bytes", devices=devices)
     except EdgedError as error:
         return Verdict(str(error), isinstance(error, LateError), devices=devices)
 

@@ -17,10 +17,10 @@ from typing import Any
 from edged.config import Config, device_id, key_folders
 from edged.daemon.children import Children, StoppedError
 from edged.daemon.serving import Serving
-from edged.daemon.trial import Candidate, Verdict, judge
+from edged.daemon.trying import Trying
 from edged.errors import ConfigError, EdgedError
 from edged.models.blobs import Blobs
-from edged.models.errors import StoreError, TrialError
+from edged.models.errors import StoreError
 from edged.models.manifest import MAX_VERSION, check_name
 from edged.models.poll import Order
 from edged.models.states import State
@@ -47,6 +47,7 @@ class Updates:
         self.blobs = Blobs(self.root, config.updates.quota_bytes)
         self.serving = Serving(house, config, self.store, self.blobs, log)
         self.children = Children()
+        self.trying = Trying(house, config, self.serving, self.children, log)
         self.progress: dict[str, Any] = {}
         self.last: dict[str, Any] = {"asked": 0, "done": 0, "result": "", "events": []}
         self._wish: list[str] = []
@@ -84,7 +85,7 @@ class Updates:
 
     def set_config(self, config: Config) -> None:
         """[updates] as it is now."""
-        self.config = self.serving.config = config
+        self.config = self.serving.config = self.trying.config = config
         self.blobs.quota = config.updates.quota_bytes
 
     def ask(self, url: str) -> int:
@@ -129,6 +130,7 @@ class Updates:
             "versions": [_facts(r) for r in self.store.records()],
             "bytes": self.blobs.used(),
             "quota_bytes": self.blobs.quota,
+            "waiting": dict(self.trying.waiting),
             "progress": dict(self.progress),
             "poll": {**self.last, "events": list(self.last["events"])},
         }
@@ -140,15 +142,21 @@ class Updates:
             except StoppedError:
                 return
             except EdgedError as error:
-                self.log(f"updates: {error}")
-                self._later(RETRY_SECONDS)
+                self._pause(str(error))
             except Exception as error:  # a defect of ours must not end updates for good
-                self.log(f"updates: {type(error).__name__}: {error}")
-                self._later(RETRY_SECONDS)
+                self._pause(f"{type(error).__name__}: {error}")
+
+    def _pause(self, why: str) -> None:
+        """After a failure of our own disk or code: nothing for a while, unless somebody asks."""
+        self.log(f"updates: {why}")
+        self._later(RETRY_SECONDS)
+        with self._wake:
+            if not self._wish and not self.children.stopping:
+                self._wake.wait(RETRY_SECONDS)
 
     def _turn(self) -> None:
         """Waits for the next thing to do, and does it."""
-        candidates = self.store.candidates()
+        candidates = self.trying.due()
         with self._wake:
             if not candidates and not self._wish and not self.children.stopping:
                 self._wake.wait(self._patience())
@@ -157,18 +165,23 @@ class Updates:
             return
         self.serving.look()
         if wishes or (self.config.updates.url and monotonic() >= self._next):
-            for url in wishes or [""]:
-                self._poll(url or self.config.updates.url)
-            with self._wake:
-                self.last["done"] += len(wishes)
+            try:
+                for url in wishes or [""]:
+                    self._poll(url or self.config.updates.url)
+            finally:
+                with self._wake:
+                    self.last["done"] += len(wishes)
         else:
-            self._try_all(candidates)
+            self.trying.all(candidates)
 
     def _patience(self) -> float | None:
         """Seconds to the next thing that is due; None when nothing ever is."""
+        due = [self._next - monotonic()] if self.config.updates.url else []
         if self.serving.watched:
-            return LOOK_SECONDS
-        return max(0.0, self._next - monotonic()) if self.config.updates.url else None
+            due.append(LOOK_SECONDS)
+        if self.trying.waiting:
+            due.append(self.trying.hold - monotonic())
+        return max(0.0, min(due)) if due else None
 
     def _later(self, seconds: float) -> None:
         """The next poll is after `seconds` and some that are random, so that a fleet does not come all at
@@ -215,49 +228,8 @@ class Updates:
         else:
             self._later(self.config.updates.poll_seconds)
         self.serving.load_active()  # those whose damaged bytes have come again
-        self._try_all(self.store.candidates())
-
-    def _try_all(self, candidates: list[Record]) -> None:
-        for record in candidates:
-            self._try(record)
-
-    def _try(self, record: Record) -> None:
-        """One attempt at a candidate, counted before it is made. Left in trial when its process crashed: the
-        next turn tries again, until the attempts are used up."""
-        if not self.store.begin_trial(record, time()):
-            self.log(f"model {record.model} {record.version} is barred: {_reason(self.store, record)}")
-            return
-        try:
-            found = self._verdict(record)
-        except StoppedError:
-            self.store.give_back(record, time())
-            raise
-        except TrialError as error:
-            self.log(f"model {record.model} {record.version}: {error}")
-            return
-        if found.late and not record.attempts:
-            self.log(f"model {record.model} {record.version} is tried again, not yielding: {found.reason}")
-        elif found.reason:
-            self.store.fail(record, found.reason, time())
-            self.log(f"model {record.model} {record.version} is rolled back: {found.reason}")
-        else:
-            self.serving.promote(record, found)
-
-    def _verdict(self, record: Record) -> Verdict:
-        """Tried in a child of its own, which yields to clients' requests the first time; then, where the
-        daemon holds devices that could not be opened a second time, on those, which are isolated processes of
-        their own."""
-        first = record.attempts == 0
-        candidate = Candidate(str(self.root), record.model, record.version, record.document, first)
-        found = self.children.trial(self.config, candidate, self.config.updates.trial_seconds)
-        here = {d.name for d in self.house.devices if d.up}
-        if not found.reason and here - set(found.devices):
-            found = judge(self.house, self.root, candidate, f"{record.model}@{record.version}")
-        return found
-
-
-def _reason(store: Store, record: Record) -> str:
-    return store.record(record.model, record.version).reason
+        self.trying.hold = 0.0
+        self.trying.all(self.trying.due())
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def test_texts() -> None:
     assert progress_text(progress) == "m 2: 500 kB of 2 MB (25 %), 1 MB/s"
     facts = {
         "url": "", "channel": "stable", "device": "", "pins": {}, "bytes": 0, "quota_bytes": 1, "progress": progress,
+        "waiting": {"m": "it needs"},
         "poll": {"result": "", "events": []}, "versions": [],
     }  # fmt: skip
     assert "25 %" in models_text(facts)

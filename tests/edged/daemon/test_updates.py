@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -39,7 +40,9 @@ def update(daemon: RunningDaemon, seconds: float = 60.0) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while True:
         facts: dict[str, Any] = daemon.control("models")
-        if facts["poll"]["done"] >= number and not any(v["state"] in ("staged", "trial") for v in facts["versions"]):
+        if facts["poll"]["done"] >= number and not any(
+            v["state"] in ("staged", "trial") for v in facts["versions"]
+        ):
             return facts
         assert time.monotonic() < end, (facts, daemon.log)
         time.sleep(0.02)
@@ -56,7 +59,9 @@ def serves(daemon: RunningDaemon, version: int) -> bool:
     return bool(np.array_equal(output, answer(chain(seed=version), INPUT)))
 
 
-def test_a_version_comes_and_is_swapped_under_an_open_session(daemon: RunningDaemon, repository: Repository) -> None:
+def test_a_version_comes_and_is_swapped_under_an_open_session(
+    daemon: RunningDaemon, repository: Repository
+) -> None:
     with daemon.connect() as client, client.open("net") as model:
         assert np.array_equal(model({"x": INPUT})["y"], answer(chain(seed=1), INPUT))
         release(repository, 2)
@@ -65,7 +70,9 @@ def test_a_version_comes_and_is_swapped_under_an_open_session(daemon: RunningDae
         assert np.array_equal(model({"x": INPUT})["y"], answer(chain(seed=2), INPUT))
 
 
-def test_a_wrong_golden_output_is_rolled_back_and_says_why(daemon: RunningDaemon, repository: Repository) -> None:
+def test_a_wrong_golden_output_is_rolled_back_and_says_why(
+    daemon: RunningDaemon, repository: Repository
+) -> None:
     release(repository, 2, spoilt=True)
     facts = update(daemon)
     assert states(facts) == {2: "rolled back", 1: "active"}
@@ -85,6 +92,20 @@ def test_a_latency_limit_is_kept(daemon: RunningDaemon, repository: Repository) 
     release(repository, 2, latency_us=1)
     facts = update(daemon)
     assert "the limit is 1 us" in facts["versions"][0]["reason"]
+
+
+def test_a_device_that_is_not_there_is_waited_for(daemon: RunningDaemon, repository: Repository) -> None:
+    """And costs no attempt: another gateway's NPU is no fault of the version's."""
+    made = release(repository, 2)
+    repository.add(msgspec.structs.replace(made, backends=("npu:other",)))
+    repository.publish("models")
+    number = daemon.control("update")["asked"]
+    while daemon.control("models")["poll"]["done"] < number:  # type: ignore[index, operator]
+        time.sleep(0.02)
+    facts: dict[str, Any] = daemon.control("models")
+    assert states(facts) == {2: "staged", 1: "active"}
+    assert facts["versions"][0]["attempts"] == 0
+    assert "needs the backend 'npu:other'" in facts["waiting"]["net"]
 
 
 def test_the_active_version_serves_after_a_crash_and_without_the_repository(
