@@ -14,6 +14,7 @@ import pickle
 import resource
 import signal
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def demand_changes(config: Config, model: str) -> dict[str, Any]:
     return {}
 
 
+def _possible(changes: dict[str, Any], devices: Collection[str]) -> dict[str, Any]:
+    """Without pins to, and shares required of, devices that this process could not open; the daemon may have
+    them, and asks for all of it when it swaps the version in."""
+    pin = {node: device for node, device in changes.get("pin", {}).items() if device in devices}
+    require = {device: least for device, least in changes.get("require", {}).items() if device in devices}
+    return {**changes, "pin": pin, "require": require}
+
+
 def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict:
     """Loads the candidate as `name` in this house, replays its golden cases, and unloads it. Never raises for
     what is the candidate's fault."""
@@ -74,11 +83,9 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
     try:
         manifest = decode_manifest(candidate.document, candidate.model, candidate.version)
         blobs = Blobs(state, 0)
-        blobs = Blobs(state, 0)
-        blobs = Blobs(state, 0)
         data = read_blob(blobs, manifest.golden.blob)
         source = kept_source(blobs, manifest, key_folders(house.config))
-        entry = house.load(name, source, **demand_changes(house.config, candidate.model))
+        entry = house.load(name, source, **_possible(demand_changes(house.config, candidate.model), devices))
         try:
             call = Call(house, entry)
             try:
