@@ -1,9 +1,12 @@
-"""Deltas give back the new file, stay small, and whatever a patch holds: bounded bytes, and DeltaError or a file."""
+"""Deltas give back the new file, stay small, and whatever a patch holds: bounded bytes, and DeltaError or a
+file."""
 
 from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +119,43 @@ def test_a_frame_that_states_gigabytes_is_refused_before_it_is_unpacked(tmp_path
     patch.write_bytes(struct.pack("<8sQ", tensor_diff.MAGIC, 100) + struct.pack("<BI", 4, len(small)) + small)
     with pytest.raises(DeltaError, match="does not unpack to 100 bytes"):
         _applied("tensor-diff-zstd", base, patch, 100)
+
+
+@pytest.mark.parametrize("log", [25, 27, 30, 41])
+def test_a_frame_that_asks_for_a_huge_window_is_refused_before_it_is_given(tmp_path: Path, log: int) -> None:
+    base, patch = tmp_path / "base", tmp_path / "patch"
+    base.write_bytes(b"base")
+    frame = b"\x28\xb5\x2f\xfd\x00" + bytes([(log - 10) << 3]) + b"\x01\x00\x00"
+    patch.write_bytes(struct.pack("<8sQ", patch_from.MAGIC, 1000) + frame)
+    with pytest.raises(DeltaError, match=r"of memory|damaged"):
+        delta.apply("zstd-patch", base, patch, io.BytesIO(), length=1000)
+
+
+def test_what_applying_holds_is_bounded_for_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 MiB through the difference, in a process that may not hold 32 MiB more than it does at its start."""
+    rng = np.random.default_rng(1)
+    old = rng.normal(0, 1, 16 << 20).astype(np.float32).tobytes()
+    new = np.frombuffer(old, np.uint32) + rng.integers(0, 3, 16 << 20, dtype=np.uint32)
+    base, target, patch = tmp_path / "base", tmp_path / "new", tmp_path / "patch"
+    base.write_bytes(old)
+    target.write_bytes(new.tobytes())
+    monkeypatch.setattr(tensor_diff, "LEVEL", 1)
+    with patch.open("wb") as file:
+        delta.make("tensor-diff-zstd", base, target, file)
+    code = (
+        "import resource, sys; from pathlib import Path; from edged.models import delta\n"
+        "from edged.models.delta_errors import zstandard; zstandard()\n"
+        "held = int(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmData:'))) << 10\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (held + (32 << 20), held + (32 << 20)))\n"
+        "with open(sys.argv[3], 'wb') as out:\n"
+        "    delta.apply('tensor-diff-zstd', Path(sys.argv[1]), Path(sys.argv[2]), out, length=64 << 20)\n"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", code, str(base), str(patch), str(out)]
+    subprocess.run(command, check=True, timeout=60)
+    assert out.read_bytes() == target.read_bytes()
 
 
 def test_a_zstd_patch_that_makes_too_much_stops_at_the_length(tmp_path: Path) -> None:
