@@ -1,4 +1,4 @@
-"""The kernels as C sources, for another machine than this: which rows a CPU can use, and which files a row needs.
+"""The kernels as C sources, for another machine than this: which rows a CPU can use, which files a row needs.
 
 Reads the same kernels.inc lists that the extension is made from; in an installed wheel the sources lie beside
 this package, in a checkout in backends/kernels.
@@ -18,6 +18,8 @@ _ROW = re.compile(r"^KERNEL\(([\w| ]+), *(\w+), *(\w+), *(\d+), *(\d+), *(\d+)\)
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 _SUFFIX = re.compile(r"#define KERNEL_NAME\(op\) op##(\w+)")
 _NAMED = re.compile(r"KERNEL_NAME\((\w+)\)")
+_ISA_FILES = {"scalar": "scalar", "dsp": "arm_dsp", "mve": "arm_mve"}
+"""End of a kernel's name -> of its files' names."""
 _PLACES = (Path(__file__).parents[1] / "kernels", Path(__file__).parents[2] / "kernels")
 
 
@@ -53,9 +55,10 @@ def structs() -> Mapping[str, str]:
 
 
 def needed(names: Iterable[str]) -> dict[str, bytes]:
-    """Files with these kernels, what they include, and the kernels that they call: path below kernels/ -> text.
+    """Files with these kernels, what they include, and the kernels that they call: path in kernels/ -> text.
 
-    BackendError for a kernel that no file defines.
+    Where macros hide which file defines a kernel, all of its family for its instruction set are taken; the
+    linker drops what nobody calls.
     """
     known = {row.name for row in rows()}
     files: dict[PurePosixPath, str] = {}
@@ -65,15 +68,31 @@ def needed(names: Iterable[str]) -> dict[str, bytes]:
         if name in done:
             continue
         done.add(name)
-        source = _definitions().get(name)
-        if source is None:
-            raise BackendError(f"no source file defines the kernel {name}")
-        for path in _closure(source):
-            files[path] = _text(path)
-        called = set(re.findall(r"\w+", _whole(source))) & known
-        wanted += [other for other in called if _definitions().get(other) != source]
-    files[PurePosixPath("params.h")] = _text(PurePosixPath("params.h"))
+        for source in _sources_of(name):
+            for path in _closure(source):
+                files[path] = _text(path)
+            called = set(re.findall(r"\w+", _whole(source))) & known
+            wanted += [other for other in called if source not in _sources_of(other)]
+    for path in _closure(PurePosixPath("params.h")):
+        files[path] = _text(path)
     return {str(path): text.encode() for path, text in sorted(files.items())}
+
+
+@cache
+def _sources_of(name: str) -> tuple[PurePosixPath, ...]:
+    found = _definitions().get(name)
+    if found is not None:
+        return (found,)
+    family, root = _families()[name], folder()
+    files = (root / family).glob(f"*{_ISA_FILES[name.rsplit('_', 1)[1]]}*.c")
+    return tuple(PurePosixPath(file.relative_to(root).as_posix()) for file in sorted(files))
+
+
+@cache
+def _families() -> Mapping[str, str]:
+    """Kernel -> the folder of its family."""
+    lists = [PurePosixPath(inner) for inner in _INCLUDE.findall(_text(PurePosixPath("kernels.inc")))]
+    return {row[2]: path.parent.name for path in lists for row in _ROW.findall(_text(path))}
 
 
 @cache
@@ -81,7 +100,7 @@ def _definitions() -> Mapping[str, PurePosixPath]:
     """Kernel -> the C file that defines it."""
     root, known = folder(), {row.name for row in rows()}
     found: dict[str, PurePosixPath] = {}
-    for file in sorted(root.glob("*/*.c")):
+    for file in sorted(f for f in root.glob("*/*.c") if f.parent.name != "ext"):
         path = PurePosixPath(file.relative_to(root).as_posix())
         text = _whole(path)
         suffix = _SUFFIX.search(text)

@@ -1,0 +1,228 @@
+"""A subgraph as C: the program that the CPU backend would run, printed as calls of its kernels.
+
+No interpreter, no heap, no file system: constants are `static const`, the arena is planned here, and a run is
+one function after another. The folder builds by itself (Makefile, CMake) and in any firmware project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from edged.backend import Subgraph
+from edged.errors import BackendError
+from edged.graph.arrays import to_bytes
+from edged.graph.evaluate import initial
+from edged.graph.model import Tensor
+from edged_backends.assemble import assemble
+from edged_backends.lowering import Lowering
+from edged_backends.mcu import sources, texts
+from edged_backends.mcu.layout import Layout, kernel_steps, lay_out
+from edged_backends.operands import Ref, Space, anchor
+from edged_backends.program import KernelStep, Program
+
+DSP, MVE = 64, 128
+TARGETS: Mapping[str, int] = {
+    "cortex-m0plus": 0, "cortex-m3": 0, "cortex-m4": DSP, "cortex-m7": DSP, "cortex-m33": DSP,
+    "cortex-m55": DSP | MVE, "generic": 0,
+}  # fmt: skip
+"""CPUs, and the instruction sets whose kernels they run; `generic` is any C99 compiler's."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """`files` by path, as text; the program's sizes in bytes, and its digest (of all files)."""
+
+    name: str
+    files: Mapping[str, bytes]
+    arena_bytes: int
+    state_bytes: int
+    constant_bytes: int
+    kernels: tuple[str, ...]
+
+
+def generate(
+    subgraph: Subgraph, target: str, name: str = "model", *, program_header: bytes | None = None
+) -> Generated:
+    """C for a subgraph whose shapes are all known. `name` begins every public word of it. With
+    `program_header`, the text of the firmware's program.h, a descriptor for its loader is added.
+
+    BackendError names the node that cannot be generated, and why."""
+    if target not in TARGETS:
+        raise BackendError(f"no target {target!r}", remedy=f"there are: {', '.join(TARGETS)}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
+        raise BackendError(f"{name!r} cannot begin names in C", remedy="use small letters, digits and _")
+    program = assemble(subgraph, sources.catalogue(TARGETS[target]), threads=1)
+    _check(program)
+    printer = _Printer(program, lay_out(program), name)
+    files: dict[str, bytes] = {
+        f"kernels/{path}": text for path, text in sources.needed(printer.kernels).items()
+    }
+    files[f"{name}.h"] = printer.header().encode()
+    files[f"{name}.c"] = printer.source().encode()
+    made = sorted(path for path in files if path.endswith(".c"))
+    words = {"name": name, "upper": name.upper(), "sources": " \\\n    ".join(made), "target": target,
+             "listed": "\n    ".join(made), **texts.flags(target)}  # fmt: skip
+    for path, text in texts.FILES.items():
+        files[path] = Template(text).substitute(words).encode()
+    if program_header is not None:
+        digest = hashlib.sha256(b"".join(files[path] for path in sorted(files))).digest()
+        files["program.h"] = program_header
+        files[f"{name}_program.c"] = printer.descriptor(digest).encode()
+    constants = sum(program.constants[i].nbytes for i in printer.used)
+    return Generated(
+        name, files, printer.layout.arena_bytes, program.variable_bytes, constants, tuple(printer.kernels)
+    )
+
+
+def _check(program: Program) -> None:
+    """BackendError for what has no fixed place in memory."""
+    kernel_steps(program)
+    if program.boxed:
+        names = ", ".join(t.name for t in program.boxed)
+        raise BackendError(f"the size of {names} is known only at run time, which a board has no heap for")
+    if program.resources or program.initial:
+        raise BackendError(
+            "the model keeps resource variables, which start by a graph of their own",
+            remedy="run this part on the gateway",
+        )
+
+
+class _Printer:
+    """One program's text. `kernels`: the functions called; `used`: the constants that are referred to."""
+
+    def __init__(self, program: Program, layout: Layout, name: str) -> None:
+        self.program, self.layout, self.name = program, layout, name
+        self.steps = kernel_steps(program)
+        self.structs = sources.structs()
+        self.kernels = sorted({call.kernel.name for step in self.steps for call in step.calls})
+        refs = [anchor(r) for step in self.steps for r in step.refs if r is not None]
+        self.used = sorted({r.value.index for r in refs if r.value.space is Space.CONSTANT})
+
+    # ---- the header ----
+
+    def header(self) -> str:
+        ends = [
+            f" *   {kind} {i}: {_described(t)}, {t.name}"
+            for kind, tensors in (("input", self.program.inputs), ("output", self.program.outputs))
+            for i, t in enumerate(tensors)
+        ]
+        words = {
+            "name": self.name, "upper": self.name.upper(), "ends": "\n".join(ends),
+            "arena": max(self.layout.arena_bytes, 16), "state": self.program.variable_bytes,
+        }  # fmt: skip
+        return Template(texts.HEADER).substitute(words)
+
+    # ---- the source ----
+
+    def source(self) -> str:
+        parts = [Template(texts.OPENING).substitute(name=self.name)]
+        parts += [f"extern edged_kernel {kernel};" for kernel in self.kernels]
+        parts += ["", *(self._constant(i) for i in self.used)]
+        parts += [self._step(i, step) for i, step in enumerate(self.steps)]
+        calls = "\n".join(f"    EDGED_NODE({i})\n    step_{i}(a, s);" for i in range(len(self.steps)))
+        words = {
+            "name": self.name, "upper": self.name.upper(), "calls": calls, "init": self._init(),
+            "tensors": self._tensors(),
+        }  # fmt: skip
+        parts.append(Template(texts.CLOSING).substitute(words))
+        return "\n".join(parts)
+
+    def _constant(self, index: int) -> str:
+        raw = np.ascontiguousarray(self.program.constants[index]).view(np.uint8).reshape(-1)
+        wide = raw.size % 4 == 0
+        values = raw.view("<u4") if wide else raw
+        words = [f"0x{v:x}" for v in values.tolist()]
+        width = 12 if wide else 24
+        lines = ",\n    ".join(", ".join(words[i : i + width]) for i in range(0, len(words), width))
+        kind = "uint32_t" if wide else "uint8_t"
+        return f"static const {kind} c{index}[{len(words)}] EDGED_ALIGNED = {{\n    {lines}\n}};"
+
+    def _step(self, index: int, step: KernelStep) -> str:
+        room = self.layout.scratch.get(index)
+        struct = self.structs[step.kernel.op]
+        fields = ", ".join(f".{name} = {_number(value)}" for name, value in step.params.items())
+        lines = (
+            f"/* {_comment(step.where)} */",
+            f"static void step_{index}(uint8_t *a, uint8_t *s) {{",
+            f"    static const edged_{struct}_params p = {{{fields}}};",
+            f"    void *o[{len(step.operands)}];",
+            f"    const edged_task t = {{0, {step.units}u, {'0' if room is None else f'a + {room}'}}};",
+            *(f"    o[{i}] = {self._operand(ref)};" for i, ref in enumerate(step.operands)),
+            "    (void)a, (void)s;",
+            f"    {step.kernel.name}(&p, o, &t);",
+            "}",
+            "",
+        )
+        return "\n".join(lines)
+
+    def _operand(self, ref: Ref | None) -> str:
+        if ref is None:
+            return "0"
+        there = anchor(ref)
+        if there.value.space is Space.CONSTANT:
+            return f"EDGED_CONSTANT(c{there.value.index}, {there.offset})"
+        if there.value.space is Space.VARIABLE:
+            return f"s + {there.value.index + there.offset}"
+        return f"a + {self.layout.at(ref)}"
+
+    def _init(self) -> str:
+        """Statements that give the variables their first values."""
+        lines = [f"    memset(s, 0, {self.program.variable_bytes}u);"] if self.program.variable_bytes else []
+        for tensor, ref in self.program.variables.items():
+            raw = np.frombuffer(to_bytes(tensor.dtype, initial(tensor)), np.uint8)
+            raw = raw ^ np.uint8(0x80) if Lowering.is_shifted(tensor) else raw
+            if raw.size and raw[0]:
+                lines.append(f"    memset(s + {ref.value.index + ref.offset}, {raw[0]}, {raw.size}u);")
+        return "\n".join(lines)
+
+    def _tensors(self) -> str:
+        """Cases of the switch in name_tensor."""
+        cases = [(i, at) for i, at in enumerate(self.layout.inputs)]
+        cases += [(-1 - i, at) for i, at in enumerate(self.layout.outputs)]
+        return "\n".join(f"    case {which}: return a + {at};" for which, at in cases)
+
+    # ---- for the firmware's loader ----
+
+    def descriptor(self, digest: bytes) -> str:
+        tensors = [*self.program.inputs, *self.program.outputs]
+        words = {
+            "name": self.name, "upper": self.name.upper(), "inputs": len(self.program.inputs),
+            "outputs": len(self.program.outputs), "bytes": ", ".join(f"{t.nbytes}u" for t in tensors),
+            "digest": ", ".join(f"0x{b:02x}" for b in digest),
+        }  # fmt: skip
+        return Template(texts.DESCRIPTOR).substitute(words)
+
+
+def _number(value: int | float) -> str:
+    """A literal of the very same value."""
+    if isinstance(value, float):
+        single = np.float32(value)
+        if np.isinf(single):
+            return "INFINITY" if single > 0 else "-INFINITY"
+        return f"{float(single).hex()}f"
+    return "INT32_MIN" if value == -(1 << 31) else str(int(value))
+
+
+def _comment(text: str) -> str:
+    """Text that may stand in a C comment."""
+    return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {'x'.join(map(str, tensor.shape)) or 'scalar'}, {tensor.nbytes} bytes"
+
+
+def write(generated: Generated, folder: Path) -> Sequence[str]:
+    """Writes the files below `folder`; their names."""
+    for path, text in generated.files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(text)
+    return sorted(generated.files)
