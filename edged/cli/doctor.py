@@ -17,6 +17,8 @@ from edged.cli.doctor_system import LOOKS, Finding
 from edged.config import Config
 from edged.runtime.house import House
 
+REMEDY = 'mend what it says; or do without it, in edged.toml: [plugins] disable = ["{}"]'
+
 
 def machine() -> Iterator[Finding]:
     """The machine and the interpreter."""
@@ -37,10 +39,10 @@ def devices(config: Config) -> Iterator[Finding]:
                 f"plugin {broken.name}",
                 False,
                 f"{broken.provider}: {broken.reason}",
-                "reinstall or disable it",
+                f'reinstall {broken.provider}, or edged.toml: [plugins] disable = ["{broken.name}"]',
             )
         for name, reason in house.closed.items():
-            yield Finding(f"device {name}", False, reason)
+            yield Finding(f"device {name}", False, reason, REMEDY.format(name.split(":")[0]))
         for device in house.devices:
             support = device.backend.probe()
             facts = ", ".join(f"{k} {v}" for k, v in device.backend.facts().items())

@@ -3,9 +3,9 @@ clock, and whether updates can be reached. Each finding carries the command that
 
 from __future__ import annotations
 
-import getpass
 import glob
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -21,6 +21,7 @@ from edged.errors import EdgedError
 SERIAL = ("/dev/ttyACM*", "/dev/ttyUSB*", "/dev/edged/*")
 BUILT = Path(configuration.__file__)
 """A file of ours: no clock is right that stands before it was written."""
+SAMPLES, DROPINS = "/usr/share/doc/edged/examples", "/etc/systemd/system/edged.service.d"
 SYSTEMD = Path("/run/systemd/system")
 UNIT_PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NRestarts", "Result")
 
@@ -60,10 +61,17 @@ def _systemctl(*words: str) -> str:
     return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=10).stdout
 
 
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user of a container that no file names
+        return "NAME"
+
+
 def sockets(config: Config) -> Iterator[Finding]:
     """Both sockets: are they there, and may this user connect?"""
     paths = configuration.client_paths(config)
-    join = f"sudo usermod -aG edged {getpass.getuser()}; then log in again"
+    join = f"sudo usermod -aG edged {_user()}; then log in again"
     for what, path, remedy in (
         ("socket", paths.socket, f"sudo chmod 666 {paths.socket}, or ask whoever runs edged"),
         ("control socket", paths.control_socket, join),
@@ -86,7 +94,7 @@ def serial(config: Config) -> Iterator[Finding]:
                           "plug the board in; `ls /dev/serial/by-id` shows what is")  # fmt: skip
             continue
         allowed = os.access(port, os.R_OK | os.W_OK)
-        remedy = f"sudo usermod -aG dialout {getpass.getuser()}; then log in again"
+        remedy = f"sudo usermod -aG dialout {_user()}; then log in again"
         seen = "can be opened" if allowed else "this user may not open it"
         yield Finding(f"port {port}", allowed or port not in named, seen, "" if allowed else remedy)
 
@@ -139,4 +147,32 @@ def updates(config: Config) -> Iterator[Finding]:
         yield Finding("updates", True, f"{url} answers ({size} bytes of timestamp)")
 
 
-LOOKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (unit, sockets, serial, clock, updates)
+def _network(config: Config) -> list[str]:
+    return ["updates.conf"] if config.updates.url.startswith(("http:", "https:")) else []
+
+
+def _devices(config: Config) -> list[str]:
+    samples = ["boards.conf"] if config.mcu else []
+    return samples + sorted({f"npu-{npu.preset or 'VENDOR'}.conf" for npu in config.npu})
+
+
+OPENINGS = (
+    ("PrivateNetwork", _network, "[updates] url is on the network, which the unit keeps from edged"),
+    ("PrivateDevices", _devices, "the configuration names devices, which the unit keeps from edged"),
+)
+"""What a configuration may need and the unit forbid: property, the drop-ins that open it, what is seen."""
+
+
+def sandbox(config: Config) -> Iterator[Finding]:
+    """The unit's sandbox against the configuration."""
+    if not SYSTEMD.is_dir() or shutil.which("systemctl") is None:
+        return
+    for name, wanted, seen in OPENINGS:
+        samples = wanted(config)
+        if samples and _systemctl("show", "edged.service", f"-p{name}", "--value").strip() == "yes":
+            files = " ".join(f"{SAMPLES}/{sample}" for sample in samples)
+            remedy = f"sudo install -D -m 644 -t {DROPINS} {files}; sudo systemctl daemon-reload"
+            yield Finding(f"sandbox {name}", False, seen, f"{remedy}; sudo systemctl restart edged")
+
+
+LOOKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (unit, sandbox, sockets, serial, clock, updates)

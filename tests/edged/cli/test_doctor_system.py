@@ -9,7 +9,7 @@ import pytest
 
 from edged import config as configuration
 from edged.cli import doctor_system
-from edged.config import Config, DaemonConfig, McuConfig, UpdatesConfig
+from edged.config import Config, DaemonConfig, McuConfig, NpuConfig, UpdatesConfig
 
 
 def found(look: object, config: Config) -> dict[str, doctor_system.Finding]:
@@ -59,3 +59,22 @@ def test_updates_that_can_and_cannot_be_reached(tmp_path: Path) -> None:
     assert finding.ok
     assert "2 bytes" in finding.seen
     assert not list(doctor_system.updates(Config()))
+
+
+def test_what_the_sandbox_forbids_and_the_configuration_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor_system, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(doctor_system.shutil, "which", lambda name: name)
+    monkeypatch.setattr(doctor_system, "_systemctl", lambda *words: "yes\n")
+    seen = found(doctor_system.sandbox, Config(updates=UpdatesConfig(url="https://models.example"), npu=(NpuConfig(preset="qnn"),)))
+    assert not any(finding.ok for finding in seen.values())
+    assert "examples/updates.conf" in seen["sandbox PrivateNetwork"].remedy
+    assert "examples/npu-qnn.conf" in seen["sandbox PrivateDevices"].remedy
+    assert found(doctor_system.sandbox, Config(updates=UpdatesConfig(url="/media/stick"))) == {}
+    monkeypatch.setattr(doctor_system, "_systemctl", lambda *words: "no\n")
+    assert found(doctor_system.sandbox, Config(mcu=(McuConfig(port="/dev/ttyACM0"),))) == {}
+
+
+def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    config = Config(daemon=DaemonConfig(runtime_dir=str(tmp_path)))
+    assert set(found(doctor_system.sockets, config)) == {"socket", "control socket"}
