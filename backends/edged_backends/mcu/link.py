@@ -15,7 +15,9 @@ from edged_backends.mcu.frame import Frames, frame
 from edged_backends.mcu.messages import ANY_BOOT, ERROR, HEADER, HELLO, REPLY, VERSION, Kind
 
 MAX_FRAME = 4096
-FIRST_WAIT, LEAST_WAIT, MOST_WAIT = 0.25, 0.03, 3.0
+FIRST_WAIT, LEAST_WAIT, MOST_WAIT = 0.25, 0.03, 1.0
+WORK = frozenset({Kind.RUN, Kind.SEAL})
+"""Requests whose time is the work's, not the line's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,10 @@ class _Asked:
     kind: Kind
     bytes: bytes
     tries: int
-    patience: float
     sent: float = 0.0
     due: float = 0.0
     times: int = 0
+    order: int = 0
 
 
 @dataclass(slots=True)
@@ -106,13 +108,12 @@ class Link:
         """When handle_timer is due; None when nothing is under way."""
         return min((asked.due for asked in self._flying.values()), default=None)
 
-    def send(self, kind: Kind, body: bytes, now: float, *, tries: int = 4, patience: float = 0.0) -> int:
-        """Asks; the sequence number by which events name it. `patience`: seconds that the board may take
-        for the work itself."""
+    def send(self, kind: Kind, body: bytes, now: float, *, tries: int = 4) -> int:
+        """Asks; the sequence number by which events name it."""
         self._next = (self._next + 1) & 0xFFFF
         seq = self._next
         content = HEADER.pack(VERSION, kind, seq, self.boot) + body
-        self._waiting.append(_Asked(seq, kind, frame(content), tries, patience))
+        self._waiting.append(_Asked(seq, kind, frame(content), tries))
         self._fill(now)
         return seq
 
@@ -161,9 +162,16 @@ class Link:
     def _put(self, asked: _Asked, now: float) -> None:
         asked.times += 1
         asked.sent = now
-        asked.due = now + asked.patience + min(MOST_WAIT, self._wait * asked.times * len(self._flying))
+        asked.order = self.counts.sent
+        asked.due = now + min(MOST_WAIT, self._wait * asked.times * len(self._flying))
         self.counts.sent += 1
         self._out += asked.bytes
+
+    def _overtaken(self, order: int, now: float) -> None:
+        """A board answers in order: what was sent earlier and is unanswered got lost, and is due at once."""
+        for other in self._flying.values():
+            if other.order < order:
+                other.due = now
 
     def _message(self, content: bytes, now: float) -> None:
         if len(content) < HEADER.size:
@@ -181,6 +189,7 @@ class Link:
             return
         del self._flying[seq]
         self.counts.replies += 1
-        if asked.times == 1 and not asked.patience:  # what was resent does not tell which sending is answered
+        self._overtaken(asked.order, now)
+        if asked.times == 1 and asked.kind not in WORK:  # a resent one does not tell which sending is answered
             self._wait = min(MOST_WAIT, max(LEAST_WAIT, 0.8 * self._wait + 0.2 * 4 * (now - asked.sent)))
         self._events.append(Refused(seq, body) if kind == ERROR else Replied(seq, body, boot))

@@ -13,7 +13,10 @@ from edged.errors import BackendError
 from edged_backends.mcu.compile import TARGETS
 
 RUNTIME = Path(__file__).resolve().parent.parent / "runtime"
-FLAGS = ("-std=c11", "-Os", "-mthumb", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror")
+FLAGS = (
+    *("-std=c11", "-Os", "-mthumb", "-ffunction-sections", "-fdata-sections"),
+    *("-Wall", "-Wextra", "-Werror"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ static int take_write(const uint8_t *body, uint32_t size) {
     if (area >= program->inputs || !within(offset, count, program->bytes[area])) {
         return BAD_RANGE;
     }
+    ran_any = false; /* bytes on a line keep their order: no repeated RUN can come after this */
     memcpy((uint8_t *)program->tensor(board.arena, (int)area) + offset, body + 6, count);
     return 0;
 }

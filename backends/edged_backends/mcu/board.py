@@ -1,0 +1,256 @@
+"""The conversation with one board: identify, load a program, run it. Blocks; one thread at a time.
+
+Everything that goes wrong on the line or on the board is a LinkError, after which the board has to identify
+itself again. What a run returns is checked end to end: the board compares a CRC-32 over all inputs before it
+runs, the host one over all outputs after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from secrets import randbelow
+from threading import RLock
+from time import monotonic
+from zlib import crc32
+
+from edged.errors import LinkError
+from edged_backends.mcu import messages
+from edged_backends.mcu.link import Booted, Link, Lost, Refused, Replied
+from edged_backends.mcu.messages import ANY_BOOT, SLOT_AREA, Identity, Kind
+from edged_backends.mcu.port import Port
+
+LEAST_CHUNK, FIRST_CHUNK = 16, 256
+TRIES = 2  # of a chunk, before it is cut in halves
+ENDLESS = 1 << 30  # of what cannot be cut: the same sequence number until the board counts as gone
+GROW_AFTER = 24  # chunks in a row that needed no second sending
+POLL = 0.5
+
+
+@dataclass(slots=True)
+class _Job:
+    """One request, and what its answer is given to. `size` of a chunk (0: not to be cut); `part(offset,
+    size)` makes the job for a piece of it."""
+
+    kind: Kind
+    body: bytes
+    done: Callable[[bytes], None]
+    size: int = 0
+    part: Callable[[int, int], _Job] | None = None
+    patience: float = 0.0
+
+
+def _nothing(_body: bytes) -> None:
+    pass
+
+
+class Board:
+    """The board behind `open_port`. `patience`: seconds without any answer before it counts as gone;
+    `run_seconds`: what a run may take beside that."""
+
+    def __init__(
+        self, open_port: Callable[[], Port], *, patience: float = 3.0, run_seconds: float = 10.0
+    ) -> None:
+        self.identity: Identity | None = None
+        self.loaded = b""
+        self.patience, self.run_seconds = patience, run_seconds
+        self._open_port = open_port
+        self._port: Port | None = None
+        self._link = Link(seq=randbelow(1 << 16))  # answers to an earlier process are to be stale
+        self._chunk = FIRST_CHUNK
+        self._calm = 0
+        self._lock = RLock()
+
+    @property
+    def link(self) -> Link:
+        """The line's counters."""
+        return self._link
+
+    def identify(self) -> Identity:
+        """Opens the port anew if it has to, and asks the board who it is."""
+        with self._lock:
+            answers: list[bytes] = []
+            self._link.boot = ANY_BOOT
+            self._do([_Job(Kind.IDENTIFY, b"", answers.append)], identifying=True)
+            found = messages.identity(answers[-1])
+            if self.identity is None or found.boot != self.identity.boot:
+                self.loaded = b""
+            self.identity = found
+            self._link.boot, self._link.window = found.boot, max(1, found.window)
+            return found
+
+    def load(self, image: bytes) -> None:
+        """Puts a program into the slot, unless it is there already."""
+        with self._lock:
+            digest = hashlib.sha256(image).digest()
+            if self.loaded == digest:
+                return
+            identity = self._known()
+            if len(image) > identity.slot_bytes:
+                raise LinkError(f"the program has {len(image)} bytes, the slot {identity.slot_bytes}")
+            self.loaded = b""
+            self._do(list(self._writes(SLOT_AREA, image)))
+            body = messages.SEAL.pack(len(image), digest)
+            self._do([_Job(Kind.SEAL, body, _nothing, patience=self.run_seconds)])
+            self.loaded = digest
+
+    def run(self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int]) -> tuple[list[bytes], int]:
+        """Outputs of `sizes` bytes each, and the board's ticks that the run took."""
+        with self._lock:
+            crc = 0
+            jobs: list[_Job] = []
+            for area, data in enumerate(inputs):
+                crc = crc32(data, crc)
+                jobs += self._writes(area, data)
+            self._do(jobs)
+            answers: list[bytes] = []
+            run = _Job(Kind.RUN, messages.RUN.pack(crc), answers.append, patience=self.run_seconds)
+            self._do([run])
+            status, ticks, wanted = messages.RAN.unpack(answers[-1])
+            if status:
+                raise LinkError(f"the program on the board failed with status {status}")
+            outputs = [bytearray(size) for size in sizes]
+            self._do([job for area, data in enumerate(outputs) for job in self._reads(area, data)])
+            found = 0
+            for data in outputs:
+                found = crc32(data, found)
+            if found != wanted:
+                self.close()
+                raise LinkError("the outputs that arrived are not those that the board computed")
+            return [bytes(data) for data in outputs], ticks
+
+    def reset(self) -> None:
+        """Asks the board to start anew."""
+        with self._lock:
+            self._do([_Job(Kind.RESET, b"", _nothing)])
+            self.identity, self.loaded = None, b""
+
+    def close(self) -> None:
+        """Closes the port; `identify` opens it again."""
+        with self._lock:
+            if self._port is not None:
+                self._port.close()
+            self._port = None
+            self.identity, self.loaded = None, b""
+            self._link.forget()
+
+    # ---- the line ----
+
+    def _known(self) -> Identity:
+        if self.identity is None:
+            raise LinkError("the board has not identified itself")
+        return self.identity
+
+    def _writes(self, area: int, data: bytes | memoryview) -> Iterator[_Job]:
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+
+        def part(offset: int, size: int) -> _Job:
+            body = messages.WRITE.pack(area, offset) + view[offset : offset + size]
+            return _Job(Kind.WRITE, body, _nothing, size, lambda at, count: part(offset + at, count))
+
+        return self._cut(part, len(view))
+
+    def _reads(self, area: int, into: bytearray) -> Iterator[_Job]:
+        def part(offset: int, size: int) -> _Job:
+            def keep(body: bytes) -> None:
+                if len(body) != size:
+                    raise LinkError(f"the board sent {len(body)} bytes of an output instead of {size}")
+                into[offset : offset + size] = body
+
+            return _Job(
+                Kind.READ,
+                messages.READ.pack(area, offset, size),
+                keep,
+                size,
+                lambda at, count: part(offset + at, count),
+            )
+
+        return self._cut(part, len(into))
+
+    def _cut(self, part: Callable[[int, int], _Job], size: int) -> Iterator[_Job]:
+        step = self._chunk
+        for at in range(0, size, step):
+            yield part(at, min(step, size - at))
+
+    def _do(self, jobs: Sequence[_Job], identifying: bool = False) -> None:
+        """Has all jobs answered, in any order. LinkError closes what was under way."""
+        if not identifying:
+            self._known()
+        try:
+            if self._port is None:
+                self._port = self._open_port()
+                self._port.write(b"\0", self.patience)
+            self._converse(deque(jobs), self._port, identifying)
+        except LinkError as error:
+            self._link.forget()
+            if "is gone" in error.message or "takes no bytes" in error.message:
+                self.close()
+            self.identity = None
+            raise
+
+    def _converse(self, waiting: deque[_Job], port: Port, identifying: bool) -> None:
+        link, asked = self._link, dict[int, _Job]()
+        heard = monotonic()
+        while waiting or asked:
+            now = monotonic()
+            while waiting and len(asked) < 2 * link.window:
+                job = waiting.popleft()
+                tries = TRIES if job.part else ENDLESS
+                asked[link.send(job.kind, job.body, now, tries=tries)] = job
+            data = link.data_to_send()
+            if data:
+                port.write(data, self.patience)
+            data = port.read(min(POLL, (link.timer or now) - monotonic()))
+            now = monotonic()
+            link.receive_data(data, now)
+            link.handle_timer(now)
+            for event in link.events():
+                if isinstance(event, Replied):
+                    heard = now
+                self._event(event, asked, waiting, identifying)
+            limit = self.patience + max((job.patience for job in asked.values()), default=0.0)
+            if now - heard > limit:
+                raise LinkError(f"no answer for {now - heard:.1f} s")
+
+    def _event(
+        self,
+        event: Replied | Refused | Lost | Booted,
+        asked: dict[int, _Job],
+        waiting: deque[_Job],
+        identifying: bool,
+    ) -> None:
+        if isinstance(event, Booted):
+            if not identifying:
+                raise LinkError(f"the board was reset ({self._cause(event.body)})")
+            return
+        job = asked.pop(event.seq, None)
+        if job is None:
+            return
+        if isinstance(event, Refused):
+            raise LinkError(f"the board refused {job.kind.name}: {messages.reason(event.body)}")
+        if isinstance(event, Lost):
+            waiting.extendleft(self._pieces(job))
+            return
+        job.done(event.body)
+        self._calm += 1
+        if self._calm >= GROW_AFTER and self.identity is not None:
+            self._chunk = min(2 * self._chunk, self.identity.frame_bytes // 2)
+            self._calm = 0
+
+    def _pieces(self, job: _Job) -> list[_Job]:
+        """A job that was lost, again; in smaller pieces where it has any."""
+        self._calm = 0
+        if job.part is None or job.size <= LEAST_CHUNK:
+            return [job]  # only what may be done twice has a limited number of tries
+        self._chunk = max(LEAST_CHUNK, min(self._chunk, job.size // 2))
+        step = max(LEAST_CHUNK, job.size // 2)
+        return [job.part(at, min(step, job.size - at)) for at in range(0, job.size, step)]
+
+    def _cause(self, body: bytes) -> str:
+        found = messages.identity(body)
+        cause = messages.CAUSES.get(found.cause, str(found.cause))
+        if found.cause in (2, 3):
+            return f"{cause} at pc {found.fault_pc:#x}, lr {found.fault_lr:#x}, CFSR {found.fault_reason:#x}"
+        return cause

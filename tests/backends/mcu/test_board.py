@@ -1,0 +1,164 @@
+"""The conversation with a board in QEMU: whole, over a bad line, and through everything that a board can do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edged.errors import LinkError
+from edged_backends.mcu.board import Board
+from edged_backends.mcu.rig.proxy import Faults
+from edged_backends.mcu.rig.qemu import MACHINES, QemuBoard
+from support import boards
+
+pytestmark = pytest.mark.skipif(bool(boards.MISSING), reason=boards.REASON or "everything is here")
+COUNT = 300
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[QemuBoard]:
+    with boards.rig("mps2-an386", tmp_path, seed=5) as made:
+        yield made
+
+
+@pytest.fixture
+def board(rig: QemuBoard) -> Iterator[Board]:
+    made = boards.opened(rig)
+    yield made
+    made.close()
+
+
+def add_one(board: Board, seed: int) -> int:
+    """One run, checked; the board's ticks."""
+    data = bytes(random.Random(seed).randrange(250) for _ in range(COUNT))
+    (found,), ticks = board.run([data], [COUNT])
+    assert found == bytes(b + 1 for b in data)
+    return ticks
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_load_and_run(machine: str, tmp_path: Path) -> None:
+    with boards.rig(machine, tmp_path) as rig:
+        board = boards.opened(rig)
+        identity = board.identify()
+        assert (identity.board, identity.target) == (machine, MACHINES[machine].target)
+        assert (identity.boot, identity.cause) == (1, 0)
+        board.load(boards.hand_made(board))
+        assert add_one(board, 1) > 0
+        assert board.identify().digest[:3] == b"\1\2\3"
+        assert add_one(board, 2) > 0
+        board.close()
+
+
+def test_a_bad_line_changes_no_answer(rig: QemuBoard, board: Board, runs: int = 15) -> None:
+    board.load(boards.hand_made(board))
+    rig.proxy.faults = Faults(drop=0.005, flip=0.005, double=0.001)
+    for seed in range(runs):
+        add_one(board, seed)
+    assert board.link.counts.resent > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_bad_line_changes_no_answer_in_1000_runs(rig: QemuBoard, board: Board) -> None:
+    test_a_bad_line_changes_no_answer(rig, board, 1000)
+
+
+def test_a_program_arrives_over_a_bad_line(rig: QemuBoard, board: Board) -> None:
+    image = boards.hand_made(board)
+    rig.proxy.faults = Faults(drop=0.01)
+    board.load(image)
+    add_one(board, 3)
+
+
+def test_a_reset_is_noticed_and_nothing_written_before_it_counts(rig: QemuBoard, board: Board) -> None:
+    board.load(boards.hand_made(board))
+    add_one(board, 4)
+    rig.reset()
+    with pytest.raises(LinkError, match="was reset"):
+        add_one(board, 5)
+    with pytest.raises(LinkError, match="not identified"):
+        add_one(board, 5)
+    assert board.identify().boot == 2
+    with pytest.raises(LinkError, match="holds no program"):
+        add_one(board, 5)
+    board.identify()
+    board.load(boards.hand_made(board))
+    add_one(board, 6)
+
+
+def test_power_lost_between_two_runs(rig: QemuBoard, board: Board) -> None:
+    board.load(boards.hand_made(board))
+    rig.power(False)
+    rig.power(True)
+    with pytest.raises(LinkError, match=r"was reset|holds no program"):
+        add_one(board, 5)
+
+
+def test_a_board_that_stands_still_is_given_up_and_its_late_answer_is_stale(rig: QemuBoard) -> None:
+    board = boards.opened(rig, patience=0.3)
+    board.run_seconds = 0.3
+    board.load(boards.hand_made(board))
+    rig.control("stop")
+    with pytest.raises(LinkError, match="no answer for"):
+        add_one(board, 7)
+    rig.control("cont")
+    board.patience = 5.0
+    board.identify()
+    for seed in range(5):
+        add_one(board, seed)
+    board.close()
+
+
+def test_unplugged_and_plugged_in_again(rig: QemuBoard, board: Board) -> None:
+    board.load(boards.hand_made(board))
+    rig.proxy.unplug()
+    with pytest.raises(LinkError, match="is gone"):
+        add_one(board, 8)
+    with pytest.raises(LinkError, match=r"cannot be opened.*plug the board in"):
+        board.identify()
+    rig.proxy.plug()
+    assert board.identify().boot == 1
+    board.load(boards.hand_made(board))
+    add_one(board, 9)
+
+
+def test_a_program_that_fails_and_one_that_crashes(board: Board) -> None:
+    image = boards.hand_made(board)
+    board.load(image)
+    with pytest.raises(LinkError, match="status -7"):
+        board.run([bytes([254]) + bytes(COUNT - 1)], [COUNT])
+    board.identify()
+    with pytest.raises(LinkError, match=r"was reset \(a fault at pc 0x2010"):
+        board.run([bytes([253]) + bytes(COUNT - 1)], [COUNT])
+    identity = board.identify()
+    assert identity.cause == 3
+    assert identity.slot_address < identity.fault_pc < identity.slot_address + len(image)
+
+
+def test_garbage_on_the_line(rig: QemuBoard, board: Board) -> None:
+    board.load(boards.hand_made(board))
+    port = boards.Port(str(rig.port), 115200) if board.close() else None
+    assert port is None
+    noise = boards.Port(str(rig.port), 115200)
+    noise.write(random.Random(1).randbytes(6000), 5)
+    noise.close()
+    board.identify()
+    board.load(boards.hand_made(board))
+    add_one(board, 10)
+    assert board.identify().damaged > 0
+
+
+def test_a_program_that_is_too_large(board: Board) -> None:
+    identity = board.identify()
+    with pytest.raises(LinkError, match=r"program has 1048577 bytes, the slot 1048576"):
+        board.load(bytes(identity.slot_bytes + 1))
+
+
+def test_what_is_no_program(board: Board) -> None:
+    board.identify()
+    with pytest.raises(LinkError, match="refused SEAL: it holds no program"):
+        board.load(bytes(1000))

@@ -1,0 +1,33 @@
+/* A program for a slot, written by hand: 300 bytes in, each one more out. STATUS and SPIN make it fail or take long. */
+#include "program.h"
+
+enum { COUNT = 300 };
+
+static const uint32_t sizes[2] = {COUNT, COUNT};
+
+static void init(void *state) {
+    (void)state;
+}
+
+static void *tensor(void *arena, int which) {
+    uint8_t *bytes = arena;
+    return which == 0 ? bytes : which == -1 ? bytes + COUNT : 0;
+}
+
+static int run(void *arena, void *state) {
+    uint8_t *bytes = arena;
+    (void)state;
+    if (bytes[0] == 254) {
+        return -7;
+    }
+    if (bytes[0] == 253) {
+        *(volatile uint32_t *)0xFFFFFF00u = 1; /* no such memory: a fault */
+    }
+    for (int i = 0; i < COUNT; i++) {
+        bytes[COUNT + i] = (uint8_t)(bytes[i] + 1);
+    }
+    return 0;
+}
+
+__attribute__((section(".edged_program"), used)) const edged_program edged_program_descriptor = {
+    EDGED_PROGRAM_MAGIC, 1, 1, sizes, 2 * COUNT + 8, 0, init, tensor, run, {1, 2, 3}};
