@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from edged.backend import BackendEntry
+from edged.exporter import ExporterEntry
 from edged.feed import Feed
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def edged_register_backends(config: Config) -> Iterable[BackendEntry]:  # type: ignore[empty-body]
     """Probes the machine and names the backends that could be opened here. Must be quick and must not
     raise."""
+
+
+@hookspec
+def edged_register_exporters(config: Config) -> Iterable[ExporterEntry]:  # type: ignore[empty-body]
+    """Names what makes files of models that run without edged (`edged codegen`)."""
 
 
 @hookspec(firstresult=True)

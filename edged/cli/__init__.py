@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "plan"),
     "tune": ("plan", "tune"),
     "bench": ("bench", "bench"),
+    "codegen": ("codegen", "codegen"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),
     "run": ("run", "run"),

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Image:
 
     def _split(self, raw: bytes) -> list[bytes]:
         ends = np.cumsum((0, *self.outputs)).tolist()
-        return [raw[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [raw[a:b] for a, b in pairwise(ends)]
 
     @property
     def stack(self) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 HEADER = """\
-/* $name: made by edged. Give it an arena of ${upper}_ARENA_BYTES, 16-byte aligned, and ${upper}_STATE_BYTES of
- * state; write the inputs where ${name}_tensor says, run, read the outputs there. Inputs are used up by a run.
+/* $name: made by edged. Give it an arena of ${upper}_ARENA_BYTES, 16-byte aligned, and ${upper}_STATE_BYTES
+ * of state; write the inputs where ${name}_tensor says, run, read the outputs there. A run uses inputs up.
  *
 $ends
  */
@@ -108,18 +108,18 @@ SOURCES := $sources
 OBJECTS := $$(SOURCES:.c=.o)
 
 lib$name.a: $$(OBJECTS)
-	$$(AR) rcs $$@ $$^
+\t$$(AR) rcs $$@ $$^
 
 %.o: %.c
-	$$(CC) -std=c99 -Wall -Wextra -Werror -ffunction-sections -fdata-sections $$(CFLAGS) \\
-	    -c $$< -o $$@
+\t$$(CC) -std=c99 -Wall -Wextra -Werror -ffunction-sections -fdata-sections $$(CFLAGS) \\
+\t    -c $$< -o $$@
 
 clean:
-	rm -f lib$name.a $$(OBJECTS)
+\trm -f lib$name.a $$(OBJECTS)
 """
 
 _CMAKE = """\
-# Made by edged. add_subdirectory() this folder and link $name; pass the CPU's flags in your own toolchain file.
+# Made by edged. add_subdirectory() this folder and link $name; give the CPU in your own toolchain file.
 cmake_minimum_required(VERSION 3.13)
 project($name C)
 add_library($name STATIC
@@ -142,7 +142,7 @@ $name, for $target: made by edged, to be built into any firmware.
     if (${name}_run(arena, state) == 0) use(${name}_tensor(arena, -1));
 
 `make` builds lib$name.a, `CMakeLists.txt` a target $name. C99, no heap, no libc beyond string.h and math.h.
-Link with -Wl,--gc-sections: kernels/ has whole files, of which the linker keeps the kernels that are called.
+Link with -Wl,--gc-sections: kernels/ has whole files, and the linker keeps the kernels that are called.
 """
 
 FILES = {"Makefile": _MAKEFILE, "CMakeLists.txt": _CMAKE, "README.txt": _README}

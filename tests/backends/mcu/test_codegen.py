@@ -1,0 +1,124 @@
+"""Generated C: the bytes of the reference on three Cortex-M boards of QEMU, warnings as errors, and clear refusals."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edged.backend import Subgraph
+from edged.demo import MODELS as DEMO
+from edged.errors import BackendError
+from edged.formats import tflite
+from edged.graph.evaluate import Evaluation
+from edged.graph.model import Model
+from edged.graph.passes import optimise
+from edged.runtime.house import seeded
+from edged_backends.mcu.codegen import Generated, generate, write
+from support import lstm_models, mcu_image
+from support.build import constant, one_op, quant, tensor
+from support.small_models import chain
+
+REAL = (
+    "mlperf_tiny/ad01_int8", "mlperf_tiny/ic_pretrainedResnet_int8", "mlperf_tiny/kws_ref_model_int8", "mlperf_tiny/vww_96_int8",
+    "tflm/micro_speech_quantized", "tflm/hello_world_int8", "tflm/person_detect_int8",
+)  # fmt: skip
+BOARDS = tuple(mcu_image.BOARDS)
+
+
+def generated(model: Model, target: str, name: str = "model") -> Generated:
+    made = optimise(model)
+    return generate(Subgraph(made.main, made), target, name)
+
+
+def same_bytes(model: Model, board: str, folder: Path, runs: int) -> mcu_image.Image:
+    """Builds, runs and compares with the reference, call after call."""
+    mcu_image.toolchain()
+    graph = model.main
+    sizes = tuple(t.nbytes for t in graph.inputs), tuple(t.nbytes for t in graph.outputs)
+    image = mcu_image.build(generated(model, mcu_image.BOARDS[board][1]), folder, board, *sizes)
+    calls = [seeded(graph.inputs, seed) for seed in range(runs)]
+    answers = image.run([array.tobytes() for call in calls for array in call])
+    evaluation = Evaluation(model)
+    assert len(answers) == runs
+    for call, got in zip(calls, answers, strict=True):
+        for raw, want in zip(got, evaluation.run(call).values(), strict=True):
+            if want.dtype.kind == "f":
+                np.testing.assert_allclose(np.frombuffer(raw, want.dtype).reshape(want.shape), want, 1e-5, 1e-5)
+            else:
+                assert raw == want.tobytes()
+    return image
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_demo_model_on_every_board(board: str, tmp_path: Path) -> None:
+    image = same_bytes(tflite.read(DEMO["int8"].read_bytes()), board, tmp_path, 3)
+    assert image.stack < 2048
+
+
+def test_a_streaming_model_keeps_its_state(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    same_bytes(lstm_models.float_model(rng, "peephole"), "m4", tmp_path, 3)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["mlperf_tiny/kws_ref_model_int8", "tflm/micro_speech_quantized"])
+def test_real_models(models: Path, name: str, tmp_path: Path) -> None:
+    same_bytes(tflite.read((models / f"{name}.tflite").read_bytes()), "m4", tmp_path, 2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("name", REAL)
+def test_every_real_model_on_every_board(models: Path, name: str, board: str, tmp_path: Path) -> None:
+    same_bytes(tflite.read((models / f"{name}.tflite").read_bytes()), board, tmp_path, 20)
+
+
+def test_the_folder_builds_by_itself(tmp_path: Path) -> None:
+    """With its own Makefile, and for any CPU: a program for this machine runs it."""
+    made = generated(chain(layers=3), "generic", "small")
+    write(made, tmp_path)
+    subprocess.run(["make", "-s", "-C", str(tmp_path), "CC=gcc", "AR=ar"], check=True, timeout=120)
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include <stdint.h>\n#include "small.h"\n'
+        "static uint8_t arena[SMALL_ARENA_BYTES] __attribute__((aligned(16))), state[SMALL_STATE_BYTES + 1];\n"
+        "int main(void) { small_init(state); for (int i = 0; i < 8; i++) ((int8_t *)small_tensor(arena, 0))[i] = (int8_t)(i - 4);\n"
+        "if (small_run(arena, state) || small_tensor(arena, 1) || small_run(arena + 1, state) != -1) return 1;\n"
+        'for (int i = 0; i < 8; i++) printf("%d ", ((int8_t *)small_tensor(arena, -1))[i]); return 0; }\n'
+    )
+    program = tmp_path / "main"
+    subprocess.run(
+        ["gcc", "-o", str(program), str(tmp_path / "main.c"), str(tmp_path / "libsmall.a"), "-lm"], check=True, timeout=60
+    )
+    # the inputs are used up by the first run, and the second one was refused before it began
+    said = subprocess.run([str(program)], capture_output=True, text=True, check=True, timeout=10).stdout
+    x = np.arange(-4, 4).astype(np.int8).reshape(1, 8)
+    (want,) = Evaluation(chain(layers=3)).run([x]).values()
+    assert [int(word) for word in said.split()] == want.reshape(-1).tolist()
+
+
+def test_the_same_model_gives_the_same_files() -> None:
+    assert generated(chain(), "cortex-m4").files == generated(chain(), "cortex-m4").files
+
+
+def test_no_heap_no_recursion_no_function_pointers() -> None:
+    text = generated(chain(), "cortex-m4").files["model.c"].decode()
+    assert not {"malloc", "free(", "(*"} & set(text.split())
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "message"), [("cortex-a7", "model", "no target"), ("cortex-m4", "2nd", "cannot begin names in C")]
+)
+def test_what_cannot_be_asked_for(target: str, name: str, message: str) -> None:
+    with pytest.raises(BackendError, match=message):
+        generated(chain(), target, name)
+
+
+def test_a_node_without_a_kernel_is_named() -> None:
+    x = tensor("int8", (1, 8), quant(0.1))
+    model = one_op("topk_v2", [x, constant("int32", np.array(2))], [("int8", (1, 2), quant(0.1)), ("int32", (1, 2))])
+    with pytest.raises(BackendError, match=r"topk_v2.* cannot be generated as C: there is no kernel"):
+        generated(model, "cortex-m4")
