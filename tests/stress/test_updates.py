@@ -4,6 +4,7 @@ one version's, and none is older than the answer before it."""
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -57,6 +58,14 @@ class Fleet:
         """Serves this version. All has been signed beforehand: the publisher's work is not the gateway's."""
         self.timestamp.write_bytes(self.timestamps[version - 1])
 
+    def serves(self, daemon: RunningDaemon) -> int:
+        """The version that answers; each must be told from the others by its answers."""
+        table = np.load(self.folder / "answers.npz")
+        with daemon.connect() as client, client.open(MODEL) as model:
+            found = [model({model.inputs[0].name: x})[model.outputs[0].name] for x in table["inputs"]]
+        (version,) = (v for v, answers in enumerate(table["answers"], 1) if np.array_equal(answers, found))
+        return version
+
 
 def toml(folder: Path, workspace: Workspace, url: str) -> str:
     root = workspace.public / "metadata" / "1.root.json"
@@ -91,7 +100,13 @@ def updates_under_load(folder: Path, workspace: Workspace, updates: int, quiet: 
     try:
         with running(folder, toml(folder, workspace, server.url)) as daemon:
             update(daemon, 1)
-            command = [sys.executable, update_client.__file__, str(daemon.socket), MODEL, str(folder / "answers.npz")]
+            command = [
+                sys.executable,
+                update_client.__file__,
+                str(daemon.socket),
+                MODEL,
+                str(folder / "answers.npz"),
+            ]
             client = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
             )
@@ -103,11 +118,16 @@ def updates_under_load(folder: Path, workspace: Workspace, updates: int, quiet: 
                     client.stdin.flush()
                     if phase == "quiet":
                         time.sleep(quiet)
+                sizes = []
                 for version in range(2, updates + 2):
                     fleet.publish(version)
                     update(daemon, version)
+                    sizes.append((daemon.rss(), daemon.fds()))
                 report, _ = client.communicate(timeout=60)
             made: dict[str, Any] = json.loads(report)
+            made["rss"], made["fds"] = (
+                [size[i] for size in (sizes[len(sizes) // 5], sizes[-1])] for i in (0, 1)
+            )
             return made
     finally:
         server.shutdown()
@@ -127,3 +147,40 @@ def test_a_hundred_updates_under_load(tmp_path: Path, workspace: Workspace) -> N
     print(report)
     assert report["failures"] == []
     assert report["updates"]["p99"] <= 2 * report["quiet"]["p99"]
+    assert report["rss"][1] - report["rss"][0] < 8 << 20
+    assert report["fds"][1] <= report["fds"][0] + 2
+
+
+def kills(folder: Path, workspace: Workspace, updates: int, seed: int) -> int:
+    """The daemon is killed once in every update, at any time of it; how often it had not taken the version yet. After
+    each start it serves the version before or the new one, and takes the new one in the end."""
+    rng = random.Random(seed)
+    fleet = Fleet(folder, workspace, updates + 1)
+    fleet.publish(1)
+    early = 0
+    with running(folder, toml(folder, workspace, str(workspace.public))) as daemon:
+        begun = time.monotonic()
+        update(daemon, 1)
+        usual = time.monotonic() - begun
+        for version in range(2, updates + 2):
+            fleet.publish(version)
+            daemon.control("update")
+            time.sleep(rng.uniform(0.0, 1.2 * usual))
+            daemon.restart()
+            found = fleet.serves(daemon)
+            assert found in (version - 1, version), (version, found, daemon.log)
+            early += found == version - 1
+            update(daemon, version)
+            assert fleet.serves(daemon) == version
+    return early
+
+
+def test_the_daemon_is_killed_in_every_update(tmp_path: Path, workspace: Workspace) -> None:
+    print(f"{kills(tmp_path, workspace, 3, seed=1)} of 3 kills were before the swap")
+
+
+@pytest.mark.long
+def test_the_daemon_is_killed_in_a_hundred_updates(tmp_path: Path, workspace: Workspace) -> None:
+    early = kills(tmp_path, workspace, 100, seed=2)
+    print(f"{early} of 100 kills were before the swap")
+    assert 20 <= early <= 99
