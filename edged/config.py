@@ -105,11 +105,16 @@ class NpuConfig:
 
 @dataclass(frozen=True, slots=True)
 class McuConfig:
-    """[[mcu]]: a microcontroller on a serial line."""
+    """[[mcu]]: a microcontroller on a serial line; the device is called mcu:NAME, or mcu:PORT without a
+    name."""
 
+    name: str = ""
     port: str = ""
     target: str = ""
     baud: int = 115200
+    patience_seconds: float = 3.0
+    run_seconds: float = 10.0
+    programs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,14 +112,14 @@ class Board:
             if status:
                 raise LinkError(f"the program on the board failed with status {status}")
             outputs = [bytearray(size) for size in sizes]
-            self._do([job for area, data in enumerate(outputs) for job in self._reads(area, data)])
+            self._do([job for area, into in enumerate(outputs) for job in self._reads(area, into)])
             found = 0
-            for data in outputs:
-                found = crc32(data, found)
+            for output in outputs:
+                found = crc32(output, found)
             if found != wanted:
                 self.close()
                 raise LinkError("the outputs that arrived are not those that the board computed")
-            return [bytes(data) for data in outputs], ticks
+            return [bytes(output) for output in outputs], ticks
 
     def reset(self) -> None:
         """Asks the board to start anew."""

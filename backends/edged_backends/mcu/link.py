@@ -190,6 +190,6 @@ class Link:
         del self._flying[seq]
         self.counts.replies += 1
         self._overtaken(asked.order, now)
-        if asked.times == 1 and asked.kind not in WORK:  # a resent one does not tell which sending is answered
+        if asked.times == 1 and asked.kind not in WORK:  # of a resent one, which sending is answered?
             self._wait = min(MOST_WAIT, max(LEAST_WAIT, 0.8 * self._wait + 0.2 * 4 * (now - asked.sent)))
         self._events.append(Refused(seq, body) if kind == ERROR else Replied(seq, body, boot))

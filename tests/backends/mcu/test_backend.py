@@ -1,0 +1,109 @@
+"""The backend `mcu:...` on a board in QEMU: what it takes, what it says, and that it computes the CPU's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edged.backend import PrepareContext, RunContext, Subgraph
+from edged.config import McuConfig
+from edged.demo import MODELS
+from edged.errors import BackendError, LinkError
+from edged.formats import tflite
+from edged.graph.evaluate import Evaluation
+from edged.graph.model import Model
+from edged.runtime.house import seeded
+from edged_backends.mcu.backend import McuBackend
+from edged_backends.mcu.rig.qemu import MACHINES, QemuBoard
+from support import boards
+
+pytestmark = pytest.mark.skipif(bool(boards.MISSING), reason=boards.REASON or "everything is here")
+
+
+@pytest.fixture(params=MACHINES)
+def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[QemuBoard]:
+    with boards.rig(request.param, tmp_path) as made:
+        yield made
+
+
+def opened(rig: QemuBoard, **more: object) -> McuBackend:
+    return McuBackend(McuConfig(name="sensor", port=str(rig.port), **more))  # type: ignore[arg-type]
+
+
+def digits(kind: str = "int8") -> Model:
+    return tflite.read(MODELS[kind].read_bytes())
+
+
+def test_a_whole_model_gives_the_references_bytes(rig: QemuBoard, tmp_path: Path) -> None:
+    backend, model = opened(rig), digits()
+    assert backend.name == "mcu:sensor"
+    assert all(backend.supports(node) for node in model.main.nodes)
+    subgraph = Subgraph(model.main, model)
+    guess = backend.estimate(subgraph)
+    delegate = backend.prepare(PrepareContext(cache_dir=str(tmp_path / "cache")), subgraph)
+    for seed in range(5):
+        (given,) = seeded(model.main.inputs, seed)
+        wanted = next(iter(Evaluation(model).run([given]).values()))
+        found = np.zeros_like(wanted)
+        delegate.run(RunContext(), [memoryview(given).cast("B")], [memoryview(found).cast("B")])
+        np.testing.assert_array_equal(found, wanted)
+    assert not guess.measured
+    assert backend.estimate(subgraph).measured
+    assert "on mcu:sensor" in delegate.explain()[0]
+    assert backend.facts()["board"] == rig.machine.name
+    assert len(list((tmp_path / "cache").glob("*.bin"))) == 1
+    backend.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[QemuBoard]:
+    with boards.rig("mps2-an386", tmp_path) as made:
+        yield made
+
+
+def test_it_refuses_with_reasons(small: QemuBoard) -> None:
+    backend, model = opened(small), digits("float")
+    refusal = backend.supports(model.main.nodes[0])
+    assert not refusal
+    assert "boards run integers only" in refusal.reason
+    backend.close()
+
+
+def test_delivered_programs_need_no_compiler(
+    small: QemuBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = digits()
+    subgraph = Subgraph(model.main, model)
+    backend = opened(small)
+    backend.prepare(PrepareContext(cache_dir=str(tmp_path / "delivered")), subgraph)
+    backend.close()
+    monkeypatch.setattr("edged_backends.mcu.compile.compilers", lambda: [])
+    backend = opened(small)
+    with pytest.raises(BackendError, match="no compiler for boards"):
+        backend.prepare(PrepareContext(cache_dir=str(tmp_path / "empty")), subgraph)
+    backend.close()
+    backend = opened(small, programs=str(tmp_path / "delivered"))
+    backend.prepare(PrepareContext(cache_dir=str(tmp_path / "empty")), subgraph)
+    backend.close()
+
+
+def test_probe_says_whether_the_board_is_there(small: QemuBoard) -> None:
+    backend = opened(small, patience_seconds=0.5)
+    assert backend.probe()
+    small.power(False)
+    refusal = backend.probe()
+    assert not refusal
+    assert "no answer for" in refusal.reason
+    small.power(True)
+    assert backend.probe()
+    backend.close()
+
+
+def test_a_port_that_is_not_there() -> None:
+    with pytest.raises(LinkError, match="cannot be opened"):
+        McuBackend(McuConfig(port="/dev/there-is-no-such-port"))
+    with pytest.raises(BackendError, match="without a port"):
+        McuBackend(McuConfig())
