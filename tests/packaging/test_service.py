@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.container import Container
 
 PYTHON = "/opt/edged/bin/python"
+UNITS = ("edged.service", "edged.socket", "edged-control.socket")
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -27,9 +29,21 @@ def main_pid(machine: Container) -> str:
     return machine.show("edged.service", "MainPID")
 
 
+def enabled(machine: Container) -> list[str]:
+    return machine.try_("systemctl", "is-enabled", *UNITS).stdout.split()
+
+
 def serves(machine: Container) -> bool:
     done = machine.try_(*as_user("app", PYTHON, "/srv/app_loop.py", "1"))
     return done.stdout == "1 right\n"
+
+
+def doctor(machine: Container, user: str = "root") -> dict[str, dict[str, Any]]:
+    """Findings by what was looked at."""
+    lines = machine.try_(*as_user(user, "edged", "doctor", "--json")).stdout.splitlines()
+    found = {item["what"]: item for item in map(json.loads, lines)}
+    assert all(item["ok"] or item["remedy"] for item in found.values()), found
+    return found
 
 
 @dataclass
@@ -57,12 +71,7 @@ def asking(machine: Container) -> Iterator[Loop]:
 def test_it_is_ready(machine: Container) -> None:
     assert machine.show("edged.service", "ActiveState") == "active"
     assert "1 models, devices up: " in machine.show("edged.service", "StatusText")
-    assert (
-        machine.run(
-            "systemctl", "is-enabled", "edged.service", "edged.socket", "edged-control.socket"
-        ).split()
-        == ["enabled"] * 3
-    )
+    assert enabled(machine) == ["enabled"] * 3
 
 
 def test_who_may_touch_the_sockets(machine: Container) -> None:
@@ -104,6 +113,35 @@ def test_the_journal_has_fields(machine: Container) -> None:
         for r in records
         if r.get("_TRANSPORT") == "journal" and r.get("SYSLOG_IDENTIFIER") == "edged"
     )
+
+
+def test_models_from_the_network_take_the_drop_in_that_doctor_names(machine: Container) -> None:
+    """The unit forbids the network; with examples/updates.conf a signed model comes, is tried in a child, and serves."""
+    publish = ["edged", "publish", "-w", "/srv/shop", "--passphrase-file", "/srv/phrase"]
+    (machine.root / "srv/phrase").write_text("eight or more")
+    model = "/opt/edged/lib/python3.11/site-packages/edged/demo/digits_float.tflite"
+    for words in (["init"], ["add", model, "--name", "floats", "--version", "1"], ["release"], ["rollout", "floats", "1"]):
+        machine.run(*publish, *words)
+    machine.run("ip", "link", "set", "lo", "up")
+    settings = machine.root / "etc/edged/edged.toml"
+    before = settings.read_text()
+    root = "/srv/shop/public/metadata/1.root.json"
+    settings.write_text(f'{before}\n[updates]\nurl = "http://127.0.0.1:8080"\nroot = "{root}"\n')
+    with machine.start(*publish, "serve") as server:
+        machine.run("systemctl", "restart", "edged.service")
+        refused = machine.try_("edged", "update")
+        assert refused.returncode != 0, refused.stdout
+        remedy = doctor(machine)["sandbox PrivateNetwork"]["remedy"]
+        machine.run("sh", "-c", remedy.replace("sudo ", ""))
+        assert "sandbox PrivateNetwork" not in doctor(machine)
+        assert "active" in machine.run("edged", "update")
+        server.kill()
+    assert "floats" in machine.run("edged", "status")
+    settings.write_text(before)
+    (machine.root / "etc/systemd/system/edged.service.d/updates.conf").unlink()
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "edged.service")
+    assert "floats" in machine.run("edged", "status")
 
 
 def test_killed_it_comes_back_and_loses_no_client(machine: Container) -> None:
@@ -149,10 +187,16 @@ def test_a_stuck_device_thread_ends_in_a_restart(machine: Container) -> None:
 
 
 def test_doctor_in_the_installed_system(machine: Container) -> None:
-    lines = machine.try_("edged", "doctor", "--json").stdout.splitlines()
-    found = {item["what"]: item for item in map(json.loads, lines)}
-    assert found["device cpu"]["ok"]
-    assert found["socket"]["ok"]
+    found = doctor(machine)
+    for what in ("device cpu", "unit", "unit edged.socket", "unit edged-control.socket", "socket", "control socket"):
+        assert found[what]["ok"], found[what]
+    outsider = doctor(machine, "app")["control socket"]
+    assert (outsider["ok"], outsider["remedy"]) == (False, "sudo usermod -aG edged app; then log in again")
+    machine.run("systemctl", "disable", "edged.service")
+    try:
+        assert doctor(machine)["unit"]["remedy"].startswith("sudo systemctl enable ")
+    finally:
+        machine.run("systemctl", "enable", "edged.service")
 
 
 def test_an_upgrade_keeps_clients_and_state(machine: Container) -> None:
@@ -176,6 +220,19 @@ def test_a_removal_keeps_state_and_a_purge_takes_it(machine: Container) -> None:
     assert (machine.root / "etc/edged/edged.toml").exists()
     machine.run("dpkg", "-i", "--force-confold", "/srv/edged.deb")
     machine.until(lambda: serves(machine), "service after a new installation")
+    assert enabled(machine) == ["enabled"] * 3
     machine.run("dpkg", "-P", "edged")
     for left in ("var/lib/edged", "etc/edged", "run/edged", "lib/systemd/system/edged.service"):
         assert not (machine.root / left).exists(), left
+    wanted = list((machine.root / "etc/systemd/system").rglob("edged*"))
+    assert wanted == []
+
+
+def test_what_is_disabled_stays_so(machine: Container) -> None:
+    """Over an upgrade; after the purge before it, the package is new to the machine."""
+    machine.run("dpkg", "-i", "/srv/edged.deb")
+    assert enabled(machine) == ["enabled"] * 3
+    machine.run("systemctl", "disable", "--now", *UNITS)
+    machine.run("dpkg", "-i", "/srv/later.deb")
+    assert enabled(machine) == ["disabled"] * 3
+    assert machine.try_("systemctl", "is-active", *UNITS).stdout.split() == ["inactive"] * 3

@@ -30,7 +30,11 @@ class Container:
             "--private-network", "--console=pipe", "systemd.unit=multi-user.target",
         ]  # fmt: skip
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self.console,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,
         )
         self.init = 0
         self._wait_for_boot()
@@ -51,7 +55,17 @@ class Container:
 
     def try_(self, *command: str, timeout: float = COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
         """A command in the container, as root, whatever its exit status."""
-        entered = ["nsenter", "-t", str(self.init), "-a", "--", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *command]
+        entered = [
+            "nsenter",
+            "-t",
+            str(self.init),
+            "-a",
+            "--",
+            "env",
+            "-i",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            *command,
+        ]
         return subprocess.run(entered, capture_output=True, text=True, timeout=timeout)
 
     def run(self, *command: str, timeout: float = COMMAND_SECONDS) -> str:
@@ -62,8 +76,20 @@ class Container:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """A command that runs on."""
-        entered = ["nsenter", "-t", str(self.init), "-a", "--", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *command]
-        return subprocess.Popen(entered, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent)
+        entered = [
+            "nsenter",
+            "-t",
+            str(self.init),
+            "-a",
+            "--",
+            "env",
+            "-i",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            *command,
+        ]
+        return subprocess.Popen(
+            entered, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent
+        )
 
     def show(self, unit: str, name: str) -> str:
         """One property of a unit."""
@@ -105,7 +131,8 @@ def booted(folder: Path, name: str) -> Iterator[Container]:
         (disk / "work").mkdir()
         layers = f"lowerdir=/,upperdir={disk}/upper,workdir={disk}/work"
         _mount(mounts, folder / "root", "-t", "overlay", "-o", layers, "overlay")
-        (folder / "root/etc/machine-id").unlink(missing_ok=True)
+        for odd in ("etc/machine-id", "usr/sbin/policy-rc.d"):  # images that are built have one, gateways do not
+            (folder / "root" / odd).unlink(missing_ok=True)
         for left in ("var/lib/edged", "var/cache/edged", "etc/edged"):  # of this machine's own daemon
             shutil.rmtree(folder / "root" / left, ignore_errors=True)
         container = Container(folder, name)
