@@ -6,7 +6,7 @@ is checked.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 from edged.errors import UpdateError
 
@@ -31,6 +31,3 @@ class Feed(ABC):
 
     def close(self) -> None:
         """Lets connections go."""
-
-
-OpenFeed = Callable[[], Feed]

@@ -9,7 +9,7 @@ Layout of a repository: `metadata/` (tuf), `targets/` (these documents), `blobs/
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -238,8 +238,3 @@ def decode_rollout(data: bytes, channel: str) -> Rollout:
     if made.channel != channel:
         raise ManifestError(f"the rollout of {channel} calls itself {made.channel}")
     return made
-
-
-def to_builtins(document: msgspec.Struct) -> Any:
-    """Plain dicts and lists, for control messages."""
-    return msgspec.to_builtins(document)

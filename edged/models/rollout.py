@@ -8,7 +8,7 @@ percentage never takes a device out again, and another salt draws another sample
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edged.models.manifest import Rollout, RolloutRule
@@ -57,16 +57,6 @@ def choose(
     if not included(rule, model, device):
         return Choice(None, f"the rollout of {wanted} has reached {rule.percent:g} %, not this device")
     return Choice(wanted, f"rolled out to {rule.percent:g} %")
-
-
-def parse_pins(pins: Mapping[str, str]) -> dict[str, int]:
-    """[updates] pin: model -> version. ValueError names the model whose version is no number."""
-    made = {}
-    for model, version in pins.items():
-        if not version.isdecimal() or int(version) < 1:
-            raise ValueError(f"pin of {model!r}: {version!r} is not a version number")
-        made[model] = int(version)
-    return made
 
 
 def wanted_models(rollout: Rollout, only: Collection[str]) -> dict[str, RolloutRule]:
