@@ -87,3 +87,29 @@ def build(generated: Generated, folder: Path, board: str, inputs: tuple[int, ...
     sizes = subprocess.run(["arm-none-eabi-size", str(elf)], capture_output=True, text=True, check=True).stdout
     text, data, bss = map(int, re.findall(r"\d+", sizes.splitlines()[1])[:3])
     return Image(board, elf, outputs, text + data, data + bss)
+
+
+def bare(generated: Generated, folder: Path, board: str, level: str = "-O2") -> int:
+    """Bytes of text and data of the least firmware that runs the model: vectors, a reset that calls it, no libc but what the kernels need."""
+    write(generated, folder)
+    name, upper = generated.name, generated.name.upper()
+    (folder / "bare.c").write_text(
+        f'#include <stdint.h>\n#include "{name}.h"\n'
+        f"static uint8_t arena[{upper}_ARENA_BYTES] __attribute__((aligned(16))), state[{upper}_STATE_BYTES + 1];\n"
+        "extern uint32_t __stack, __data_start__, __data_end__, __data_load__, __bss_start__, __bss_end__;\n"
+        "void reset(void) { *(volatile uint32_t *)0xE000ED88 |= 0xFu << 20;\n"
+        "uint32_t *to = &__data_start__, *from = &__data_load__; while (to < &__data_end__) *to++ = *from++;\n"
+        f"for (to = &__bss_start__; to < &__bss_end__; to++) *to = 0; {name}_init(state); for (;;) {name}_run(arena, state); }}\n"
+        '__attribute__((section(".vectors"), used)) static void *const vectors[2] = {&__stack, (void *)reset};\n'
+    )
+    files = [str(folder / path) for path in generated.files if path.endswith(".c")]
+    command = [
+        "arm-none-eabi-gcc", "-std=c99", level, "-mthumb", "-mfloat-abi=hard", *BOARDS[board][2], "-ffunction-sections", "-fdata-sections",
+        "-fno-math-errno", "-fno-trapping-math", f"-I{folder}", *files, str(folder / "bare.c"), "--specs=nano.specs", "--specs=nosys.specs",
+        "-nostartfiles", "-T", str(START / "image.ld"), "-Wl,--gc-sections", "-lm", "-o", str(folder / "bare.elf"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    sizes = subprocess.run(["arm-none-eabi-size", str(folder / "bare.elf")], capture_output=True, text=True, check=True).stdout
+    text, data = map(int, re.findall(r"\d+", sizes.splitlines()[1])[:2])
+    return text + data
