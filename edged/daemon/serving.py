@@ -145,9 +145,10 @@ class Serving:
 
     def _watch(self, record: Record, before: Figures) -> None:
         """Counts begin anew; so do the latencies, of which only the latest are kept anyway."""
-        figures = self.house.registry.entries[record.model].figures
-        figures.latencies, figures.at = array("d"), 0
-        now = _figures(self.house.registry.entries[record.model])
+        entry = self.house.registry.entries[record.model]
+        with entry.guard:
+            entry.figures.latencies, entry.figures.at = array("d"), 0
+        now = _figures(entry)
         self.watched[record.model] = Probation(record, now.good, now.failed, before)
 
     def look(self) -> None:

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS version (
     manifest BLOB NOT NULL, PRIMARY KEY (model, version)) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_active ON version (model) WHERE state = 'active';
 """
+LAYOUT = 1
+"""Goes up when SCHEMA changes in a way that an older edged would misread."""
 SYNCHRONOUS = "EXTRA"
 """FULL, and the journal's end is durable, too. No write-ahead log: its index is mapped memory, and a disk
 that is full gives SIGBUS there, which would end the daemon (test_disk_faults)."""
@@ -63,7 +65,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode=TRUNCATE")
         database.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
-        database.executescript(SCHEMA)
+        (found,) = database.execute("PRAGMA user_version").fetchone()
+        if found > LAYOUT:
+            text = f"{path} has layout {found}, this edged knows {LAYOUT}"
+            raise StoreError(text, remedy="install the newer edged again")
+        if found < LAYOUT:
+            database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
     except BaseException:
         database.close()
         raise

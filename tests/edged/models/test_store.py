@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,14 @@ def test_history_is_bounded_and_failures_are_remembered(store: Store) -> None:
 def test_an_unknown_version(store: Store) -> None:
     with pytest.raises(StoreError, match="m version 9 is not known here"):
         store.record("m", 9)
+
+
+def test_a_store_of_a_newer_edged_is_left_alone(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(StoreError, match="has layout 2, this edged knows 1"):
+        Store(tmp_path)
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
