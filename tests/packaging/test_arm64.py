@@ -55,11 +55,17 @@ def inside(root: Path, cpu: str, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("cpu", "sets"), [("cortex-a53", "neon"), ("cortex-a76", "neon+dotprod"), ("max", "neon+dotprod+i8mm")]
-)
+SETS = [
+    pytest.param("cortex-a53", "neon", marks=pytest.mark.long),
+    pytest.param("cortex-a76", "neon+dotprod", marks=pytest.mark.long),
+    ("max", "neon+dotprod+i8mm"),
+]
+
+
+@pytest.mark.parametrize(("cpu", "sets"), SETS)
 def test_it_finds_the_instruction_sets(root: Path, cpu: str, sets: str) -> None:
-    found = {item["what"]: item for item in map(json.loads, inside(root, cpu, "-m", "edged", "doctor", "--json").splitlines())}
+    lines = inside(root, cpu, "-m", "edged", "doctor", "--json").splitlines()
+    found = {item["what"]: item for item in map(json.loads, lines)}
     assert f"instruction sets {sets}," in found["device cpu"]["seen"]
 
 
