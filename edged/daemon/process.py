@@ -148,7 +148,10 @@ class Daemon:
     def _load_configured(self) -> None:
         """What updates have made active first: it wins over a [[model]] of the same name."""
         if self.updates is not None:
-            self.updates.serving.load_active()
+            try:
+                self.updates.serving.load_active()
+            except EdgedError as error:
+                log.error("models from updates are not loaded: %s", error)
         for model in self.config.model:
             if model.name in self.house.registry.entries:
                 continue

@@ -73,7 +73,7 @@ class Serving:
 
     def _load_active(self, record: Record) -> None:
         on_probation = record.watch_until > 0
-        if on_probation and not self.store.begin_watch(record, time()):
+        if on_probation and not self._counted(record):
             self._instead(record)
             return
         try:
@@ -90,6 +90,15 @@ class Serving:
         else:
             if on_probation:
                 self._watch(record, Figures(0, 0, 0.0, 0))
+
+    def _counted(self, record: Record) -> bool:
+        """False when the version has used up its attempts. A disk that takes no count keeps nothing from
+        serving."""
+        try:
+            return self.store.begin_watch(record, time())
+        except StoreError as error:
+            self.log(f"model {record.model} {record.version}: {error}")
+            return True
 
     def _instead(self, record: Record) -> None:
         """Loads what the store says now, after `record` has been rolled back."""

@@ -84,6 +84,7 @@ class Store:
         self.root = root
         self.path = root / "store.db"
         self._guard = threading.RLock()
+        self._read_only = False
         with disk(f"opening {root}"):
             make_folder(root)
             fresh = not self.path.exists()
@@ -120,6 +121,7 @@ class Store:
                 yield
         except sqlite3.DatabaseError as error:
             text = str(error)
+            self._read_only = self._read_only or "readonly" in text
             remedy = (
                 f"move {self.path}* away; models are then fetched anew, and floors start again"
                 if "malformed" in text or "not a database" in text
@@ -131,7 +133,7 @@ class Store:
     def _change(self, name: str) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is durable when the block has been left, or none."""
         with self._sql(name):
-            self._database.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._database
                 reach(f"{name}.commit")
@@ -141,6 +143,15 @@ class Store:
                     self._database.execute("ROLLBACK")
                 raise
         reach(f"{name}.done")
+
+    def _begin(self) -> None:
+        """Begins to write. What was opened on a read-only disk stays read-only: it is opened again, as the
+        disk may be writable by now."""
+        if self._read_only:
+            self._database.close()
+            self._database = _connect(self.path)
+            self._read_only = False
+        self._database.execute("BEGIN IMMEDIATE")
 
     def floors(self) -> Floors:
         """What metadata is held against."""
