@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TypeVar
 
 from edged.backend import Support
-from edged.errors import EdgedError, ModelError, RequestError
+from edged.errors import EdgedError, LinkError, ModelError, RequestError
 from edged.journal import Line
 from edged.runtime.device import Device, DeviceState
 from edged.runtime.entry import Entry, EntryState
@@ -204,7 +204,7 @@ class Recovery:
                 self.absent.remove(absent)
                 self.registry.devices.append(found)
                 self.log(Line(f"device {absent.name} is there now", device=absent.name))
-                self._place_all()
+                self._place_all(found)
                 absent.arrived(found)
             else:
                 absent.wait = min(absent.wait * 2, LAST_PROBE)
@@ -215,10 +215,11 @@ class Recovery:
         device.state, device.reason = DeviceState.UP, ""
         device.counters.readmissions += 1
         self.log(Line(f"device {device.name} is back", device=device.name))
-        self._place_all()
+        self._place_all(device)
 
-    def _place_all(self) -> None:
-        """Places every model anew, now that there is one device more."""
+    def _place_all(self, back: Device) -> None:
+        """Places every model anew, now that `back` is there. When its line fails meanwhile, it is lost again,
+        so that it is probed."""
         for entry in list(self.registry.entries.values()):
             if entry.current is None and entry.state is not EntryState.FAILED:
                 continue
@@ -227,6 +228,8 @@ class Recovery:
                 entry.state, entry.reason = EntryState.READY, ""
             except EdgedError as error:
                 self.log(Line(f"model {entry.name} stays where it is: {describe(error)}", model=entry.name))
+                if isinstance(error, LinkError):
+                    self._lose(back, DeviceState.DOWN, describe(error))
 
 
 def _probe(device: Device) -> Support:
