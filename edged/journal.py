@@ -1,11 +1,14 @@
 """Structured logs: to journald with fields where it is there, else to stderr in one line.
 
 Source of the native protocol: systemd's "Native Journal Protocol": KEY=value lines in a datagram; values with
-newlines as KEY, newline, 64-bit little-endian length, value.
+newlines as KEY, newline, 64-bit little-endian length, value; what is too large for a datagram in a sealed
+memfd.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import socket
@@ -13,6 +16,7 @@ import struct
 import sys
 
 SOCKET = "/run/systemd/journal/socket"
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 FIELDS = ("model", "request", "device", "client", "version", "code")
@@ -50,7 +54,7 @@ def _extras(record: logging.LogRecord) -> dict[str, str]:
 
 
 class JournalHandler(logging.Handler):
-    """Sends records to journald. A record that it does not take (too large, no journal) goes to stderr."""
+    """Sends records to journald. A record that it does not take (no journal) goes to stderr."""
 
     def __init__(self, address: str = SOCKET) -> None:
         super().__init__()
@@ -67,9 +71,22 @@ class JournalHandler(logging.Handler):
             **{f"EDGED_{name.upper()}": value for name, value in _extras(record).items()},
         }
         try:
-            self._socket.sendto(b"".join(_field(k, v) for k, v in lines.items()), self._address)
+            self._send(b"".join(_field(k, v) for k, v in lines.items()))
         except OSError:
             self._spare.emit(record)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendto(data, self._address)
+        except OSError as error:
+            if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
+                raise
+            with os.fdopen(os.memfd_create("edged-journal", os.MFD_ALLOW_SEALING), "wb") as file:
+                file.write(data)
+                file.flush()
+                fcntl.fcntl(file.fileno(), fcntl.F_ADD_SEALS, SEALS)
+                passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", file.fileno()))
+                self._socket.sendmsg([b""], [passed], 0, self._address)  # send_fds() forgets the address
 
     def close(self) -> None:
         self._socket.close()

@@ -30,6 +30,10 @@ class Notifier:
             return False
         return True
 
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
     def ready(self, status: str) -> None:
         self.send("READY=1", f"STATUS={status}")
 

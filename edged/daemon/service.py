@@ -48,8 +48,14 @@ class Handle:
             queue = int(request.queue_seconds * MICRO)
             self.replies.done(request.slot, queue, int(request.run_seconds * MICRO), request.version)
         else:
-            log.info("%s", text, extra={"model": self.model, "request": request.id, "code": code.name})
+            log.info("%s", text, extra=self._fields(request, code))
             self.replies.failed(request.slot, int(code), text, REMEDIES.get(code, ""))
+
+    def _fields(self, request: Request, code: Code) -> dict[str, object]:
+        """For the journal: which request of whom ended how."""
+        client = f"pid {self.peer.pid}, uid {self.peer.uid}"
+        return {"model": self.model, "request": request.id, "client": client, "version": request.version,
+                "code": code.name}  # fmt: skip
 
 
 @dataclass(eq=False)

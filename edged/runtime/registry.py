@@ -95,7 +95,8 @@ class Registry:
                 raise
             entry.source, entry.demand = source, demand or entry.demand
             self._serve(entry, made)
-            self.log(Line(f"model {name} swapped to version {made.version} from {source.label}", model=name))
+            text = f"model {name} swapped to version {made.version} from {source.label}"
+            self.log(Line(text, model=name, version=str(made.version)))
             return entry
 
     def unload(self, name: str) -> None:
