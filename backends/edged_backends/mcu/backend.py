@@ -51,6 +51,7 @@ class McuDelegate(Delegate):
     def __init__(self, subgraph: Subgraph, backend: McuBackend, made: Generated, image: bytes) -> None:
         self.inputs, self.outputs = subgraph.graph.inputs, subgraph.graph.outputs
         self.made, self.image = made, image
+        self.ticks = 0  # of the last run, on the board
         self._backend = backend
         self._nodes = subgraph.graph.nodes
         self._macs = sum(node_macs(node) for node in self._nodes)
@@ -58,10 +59,10 @@ class McuDelegate(Delegate):
     def run(self, ctx: RunContext, inputs: Sequence[memoryview], outputs: Sequence[memoryview]) -> None:
         board = self._backend.board
         board.load(self.image)
-        found, ticks = board.run(inputs, [t.nbytes for t in self.outputs])
+        found, self.ticks = board.run(inputs, [t.nbytes for t in self.outputs])
         for view, data in zip(outputs, found, strict=True):
             view.cast("B")[:] = data
-        self._backend.learn(self._macs, ticks)
+        self._backend.learn(self._macs, self.ticks)
 
     def resident_bytes(self) -> int:
         return len(self.image)
