@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from edged.graph.model import DType, Node
 from edged.graph.ops.spec import attr
-from edged_backends.catalogue import KernelRow
+from edged_backends.catalogue import ARCHES, KernelRow
 from edged_backends.weights import up
 
 L1_BAND = 32 * 1024
@@ -177,9 +177,10 @@ def copied(shape: ConvShape) -> int:
 
 
 def scratch_s8(shape: ConvShape, row: KernelRow) -> int:
-    """Bytes per thread of an int8 row: the band with its tables, or one window where it takes one pixel."""
+    """Bytes per thread of an int8 row: the band with its tables, or one window where it takes one pixel
+    (armv7e-m: two as int16, and one)."""
     if row.mr == 1:
-        return shape.depth
+        return 5 * up(shape.depth, 4) if row.arch & ARCHES["dsp"] else shape.depth
     pixels = shape.band * shape.out_w
     tables = up(4 * shape.segments, 64) + 2 * up(4 * pixels, 64)
     sums = 3072 if row.mr > 8 else 1536
