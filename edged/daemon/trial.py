@@ -8,11 +8,9 @@ JSON. No verdict means that it crashed. It dies with the daemon.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import resource
-import signal
 import sys
 from collections.abc import Collection
 from contextlib import suppress
@@ -27,14 +25,13 @@ from edged.errors import EdgedError
 from edged.models.blobs import Blobs
 from edged.models.kept import kept_source, read_blob
 from edged.models.manifest import decode_manifest
-from edged.models.poll import give_way
+from edged.models.poll import die_with, give_way
 from edged.runtime.errors import MemoryLimitError
 from edged.runtime.house import Call, House
 
 OVERHEAD = 1 << 30
 """Private memory that the interpreter, its libraries and their threads' stacks may take beside the model."""
 NICE = 5
-_PR_SET_PDEATHSIG = 1
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -46,6 +43,7 @@ class Candidate(msgspec.Struct, frozen=True):
     version: int
     document: bytes
     yielding: bool = False
+    parent: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -107,10 +105,10 @@ def judge(house: House, state: Path, candidate: Candidate, name: str) -> Verdict
 
 def main() -> int:
     """Prints the verdict; 0 when there is one."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     config, order = pickle.load(sys.stdin.buffer)
     assert isinstance(config, Config)
     candidate = msgspec.json.decode(order, type=Candidate)
+    die_with(candidate.parent)
     if candidate.yielding:
         give_way()
     else:

@@ -6,6 +6,7 @@ in use, a daemon being stopped) costs it no attempt.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from time import monotonic, time
 
@@ -88,7 +89,7 @@ class Trying:
         their own."""
         root = self.store.root
         first = record.attempts == 0
-        candidate = Candidate(str(root), record.model, record.version, record.document, first)
+        candidate = Candidate(str(root), record.model, record.version, record.document, first, os.getpid())
         found = self.children.trial(self.config, candidate, self.config.updates.trial_seconds)
         if not found.reason and up - set(found.devices):
             found = judge(self.house, root, candidate, f"{record.model}@{record.version}")

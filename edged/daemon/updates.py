@@ -7,6 +7,7 @@ thread nor the daemon's loop, so a slow repository holds nobody up.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -193,7 +194,7 @@ class Updates:
         return Order(
             state=str(self.root), url=url, channel=it.channel, device=device_id(self.config), root=it.root,
             quota_bytes=it.quota_bytes, models=list(it.models), pins=dict(it.pin),
-            keys=[str(folder) for folder in key_folders(self.config)],
+            keys=[str(folder) for folder in key_folders(self.config)], parent=os.getpid(),
         )  # fmt: skip
 
     def _poll(self, url: str) -> None:

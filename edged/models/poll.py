@@ -32,7 +32,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do: the store's folder, the feed's url, and [updates]. `root`: the trusted root.json's path."""
+    """What to do: the store's folder, the feed's url, and [updates]. `root`: the trusted root.json's path;
+    `parent`: the daemon's process."""
 
     state: str
     url: str
@@ -42,6 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     quota_bytes: int
     models: list[str] = []
     pins: dict[str, int] = {}
+    parent: int = 0
     keys: list[str] = []
 
 
@@ -79,6 +81,14 @@ def bootstrap(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"[updates] root: {path}: {error.strerror}") from None
+
+
+def die_with(parent: int) -> None:
+    """The kernel ends this process when its parent ends; SystemExit where that had happened before it was
+    asked. A `parent` of 0 is not looked for."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent and os.getppid() != parent:
+        raise SystemExit(1)
 
 
 def give_way() -> None:
@@ -120,11 +130,12 @@ def execute(order: Order, report: Lines) -> None:
 
 def main() -> int:
     """0: done. 1: refused, the last line says why."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     give_way()
     report = Lines()
     try:
-        execute(msgspec.json.decode(sys.stdin.buffer.read(), type=Order), report)
+        order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+        die_with(order.parent)
+        execute(order, report)
     except EdgedError as error:
         report({"event": "refused", "reason": str(error), "kind": type(error).__name__})
         return 1
