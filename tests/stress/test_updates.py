@@ -75,7 +75,7 @@ def toml(folder: Path, workspace: Workspace, url: str) -> str:
 def update(daemon: RunningDaemon, version: int) -> None:
     """A poll, until that version serves."""
     daemon.control("update")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 100
     while True:
         facts: dict[str, Any] = daemon.control("models")
         if any(v["version"] == version and v["state"] == "active" for v in facts["versions"]):

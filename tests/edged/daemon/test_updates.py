@@ -34,7 +34,7 @@ def daemon(tmp_path: Path, repository: Repository) -> Iterator[RunningDaemon]:
         yield made
 
 
-def update(daemon: RunningDaemon, seconds: float = 60.0) -> dict[str, Any]:
+def update(daemon: RunningDaemon, seconds: float = 100.0) -> dict[str, Any]:
     """A poll, its trials, and the facts when both are over."""
     number = daemon.control("update")["asked"]
     end = time.monotonic() + seconds
