@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("bench", "bench"),
     "codegen": ("codegen", "codegen"),
     "doctor": ("doctor", "doctor"),
+    "hil": ("hil", "hil"),
     "demo": ("demo", "demo"),
     "run": ("run", "run"),
     "load": ("remote", "load"),

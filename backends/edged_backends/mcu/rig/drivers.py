@@ -1,4 +1,4 @@
-"""Rigs for labgrid: boards as resources, what moves them as drivers, and the strategy off -> flashed -> serving.
+"""Rigs for labgrid: boards as resources, drivers that move them, the strategy off -> flashed -> serving.
 
 A test asks for a `BoardProtocol` and, where it makes accidents, for a `FaultProtocol`; a rig whose board
 cannot have them on command skips it. labgrid's words: https://labgrid.readthedocs.io/en/latest/overview.html
@@ -80,10 +80,10 @@ class QemuMachine(Resource):  # type: ignore[misc]
     """A board that QEMU has. `ports`: the folder of board ports, relative to the rig's file. `counted`:
     instructions are what time is made of (-icount), so ticks count them."""
 
-    machine = attr.ib(validator=attr.validators.instance_of(str))
-    ports = attr.ib(default="../boards", validator=attr.validators.instance_of(str))
-    seed = attr.ib(default=0, validator=attr.validators.instance_of(int))
-    counted = attr.ib(default=True, validator=attr.validators.instance_of(bool))
+    machine: Any = attr.ib(validator=attr.validators.instance_of(str))
+    ports: Any = attr.ib(default="../boards", validator=attr.validators.instance_of(str))
+    seed: Any = attr.ib(default=0, validator=attr.validators.instance_of(int))
+    counted: Any = attr.ib(default=True, validator=attr.validators.instance_of(bool))
 
 
 @target_factory.reg_driver
@@ -155,7 +155,7 @@ class SerialBoardDriver(Driver, BoardProtocol):  # type: ignore[misc]
     fw.elf verify reset exit'"); "" where it is there already. Power is a reset over the link."""
 
     bindings = {"serial": RawSerialPort}  # noqa: RUF012  labgrid reads it from the class
-    flash_command = attr.ib(default="", validator=attr.validators.instance_of(str))
+    flash_command: Any = attr.ib(default="", validator=attr.validators.instance_of(str))
 
     @property
     def port(self) -> str:
@@ -199,7 +199,7 @@ class BoardStrategy(Strategy):  # type: ignore[misc]
     """off -> flashed -> serving (it has identified itself)."""
 
     bindings = {"board": BoardProtocol}  # noqa: RUF012  labgrid reads it from the class
-    status = attr.ib(default=Stage.OFF)
+    status: Any = attr.ib(default=Stage.OFF)
 
     @step(args=["status"])  # type: ignore[untyped-decorator]
     def transition(self, status: Any) -> None:
