@@ -20,7 +20,11 @@ typedef struct edged_life {
 
 enum { CAUSE_POWER = 0, CAUSE_ASKED = 1, CAUSE_WATCHDOG = 2, CAUSE_FAULT = 3, CAUSE_PIN = 4 };
 
-extern const edged_board board;
+/* The facts: a port defines them, and nobody changes them after board_start. */
+#ifndef EDGED_BOARD_QUALIFIER
+#define EDGED_BOARD_QUALIFIER const
+#endif
+extern EDGED_BOARD_QUALIFIER edged_board board;
 extern edged_life board_life;
 
 void board_start(void);          /* clocks, the UART with its receive interrupt, the tick counter, the watchdog */
