@@ -132,45 +132,61 @@ void conv_s8_2x2_dsp(const void *params, void *const *operands, const edged_task
 
 /* ---- fully connected ---- */
 
-/* Two channels of one row. */
-static void two_channels(const int8_t *a, const int8_t *w0, const int8_t *w1, int32_t depth, int32_t sums[2], int32_t *total) {
-    const int16x2_t ones = edged_pair(1);
-    int32_t s0 = sums[0], s1 = sums[1], all = 0;
-    const int zero = total != NULL;
-    for (int32_t k = depth >> 2; k > 0; k--) {
-        const uint32_t word = edged_load4(a), u = edged_load4(w0), v = edged_load4(w1);
+enum { ROWS = 4 };
+
+/* One vector with the rows of four channels. */
+static void four_rows(const int8_t *a, const int8_t *w, ptrdiff_t row, int32_t depth, int32_t sums[ROWS]) {
+    const int8_t *w1 = w + row, *w2 = w1 + row, *w3 = w2 + row, *const end = a + depth / 4 * 4;
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    for (; a < end; a += 4, w += 4, w1 += 4, w2 += 4, w3 += 4) {
+        const uint32_t word = edged_load4(a);
         const int16x2_t x = edged_even(word), y = edged_odd(word);
+        uint32_t u = edged_load4(w);
         s0 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s0));
-        s1 = edged_dot2(edged_odd(v), y, edged_dot2(edged_even(v), x, s1));
-        if (zero) all = edged_dot2(x, ones, edged_dot2(y, ones, all));
-        a += 4, w0 += 4, w1 += 4;
+        u = edged_load4(w1);
+        s1 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s1));
+        u = edged_load4(w2);
+        s2 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s2));
+        u = edged_load4(w3);
+        s3 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s3));
     }
     for (int32_t k = 0; k < (depth & 3); k++) {
-        s0 = edged_wrapping_add(s0, a[k] * w0[k]);
-        s1 = edged_wrapping_add(s1, a[k] * w1[k]);
-        all += a[k];
+        s0 = edged_wrapping_add(s0, a[k] * w[k]), s1 = edged_wrapping_add(s1, a[k] * w1[k]);
+        s2 = edged_wrapping_add(s2, a[k] * w2[k]), s3 = edged_wrapping_add(s3, a[k] * w3[k]);
     }
-    sums[0] = s0, sums[1] = s1;
-    if (zero) *total = all;
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 }
 
-void fc_s8_1x2_dsp(const void *params, void *const *operands, const edged_task *task) {
+static int32_t sum_of(const int8_t *a, int32_t n) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < n; i++) sum += a[i];
+    return sum;
+}
+
+void fc_s8_1x4_dsp(const void *params, void *const *operands, const edged_task *task) {
     const edged_fc_s8_params *p = params;
     const int32_t *bias = operands[3], *multiplier = operands[4], *shift = operands[5];
     const int32_t last = (int32_t)task->end * p->columns, end = last < p->out_c ? last : p->out_c;
     for (int32_t m = 0; m < p->rows; m++) {
         const int8_t *a = (const int8_t *)operands[1] + (ptrdiff_t)m * p->depth;
         int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)m * p->out_c;
-        for (int32_t n = (int32_t)task->begin * p->columns; n < end; n += 2) {
-            const int32_t other = n + 1 < end ? n + 1 : n;
-            const int8_t *w0 = (const int8_t *)operands[2] + (ptrdiff_t)n * p->depth;
-            const int8_t *w1 = (const int8_t *)operands[2] + (ptrdiff_t)other * p->depth;
-            int32_t sums[2] = {bias[n], bias[other]}, total = 0;
-            two_channels(a, w0, w1, p->depth, sums, p->weight_zero ? &total : NULL);
-            for (int32_t i = 0; i < 2; i++) {
-                const int32_t c = i ? other : n;
-                const int32_t v = (int32_t)((uint32_t)sums[i] - (uint32_t)p->weight_zero * (uint32_t)total);
-                out[c] = (int8_t)edged_finish_s8(v, multiplier[c], shift[c], p->output_zero, p->act_min, p->act_max);
+        const uint32_t offset = p->weight_zero ? (uint32_t)p->weight_zero * (uint32_t)sum_of(a, p->depth) : 0u;
+        for (int32_t n = (int32_t)task->begin * p->columns; n < end; n += ROWS) {
+            const int32_t count = end - n < ROWS ? end - n : ROWS;
+            int32_t sums[ROWS] = {0};
+            for (int32_t i = 0; i < count; i++) sums[i] = (int32_t)((uint32_t)bias[n + i] - offset);
+            const int8_t *w = (const int8_t *)operands[2] + (ptrdiff_t)n * p->depth;
+            if (count == ROWS)
+                four_rows(a, w, p->depth, p->depth, sums);
+            else
+                for (int32_t i = 0; i < count; i++) { /* the one row four times: what lies behind the last is not read */
+                    int32_t same[ROWS] = {sums[i], 0, 0, 0};
+                    four_rows(a, w + (ptrdiff_t)i * p->depth, 0, p->depth, same);
+                    sums[i] = same[0];
+                }
+            for (int32_t i = 0; i < count; i++) {
+                const int32_t c = n + i;
+                out[c] = (int8_t)edged_finish_s8(sums[i], multiplier[c], shift[c], p->output_zero, p->act_min, p->act_max);
             }
         }
     }
