@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from labgrid.exceptions import NoDriverFoundError
 
 from edged.backend import PrepareContext, RunContext, Subgraph
 from edged.config import McuConfig
@@ -37,10 +38,9 @@ def backend(rig: Any) -> Iterator[McuBackend]:
 @pytest.fixture
 def accidents(rig: Any) -> Any:
     """The rig's accidents; a rig without them skips the test."""
-    labgrid = pytest.importorskip("labgrid")
     try:
         return rig.get_driver(drivers.FaultProtocol)
-    except labgrid.NoDriverFoundError:
+    except NoDriverFoundError:
         pytest.skip("this rig makes no accidents on command")
 
 

@@ -73,7 +73,7 @@ class Board:
         with self._lock:
             answers: list[bytes] = []
             self._link.boot = ANY_BOOT
-            self._do([_Job(Kind.IDENTIFY, b"", answers.append)], identifying=True)
+            self._do([_Job(Kind.IDENTIFY, b"", answers.append)], greeted=True)
             found = messages.identity(answers[-1])
             if self.identity is None or found.boot != self.identity.boot:
                 self.loaded = b""
@@ -124,7 +124,7 @@ class Board:
     def reset(self) -> None:
         """Asks the board to start anew."""
         with self._lock:
-            self._do([_Job(Kind.RESET, b"", _nothing)])
+            self._do([_Job(Kind.RESET, b"", _nothing)], greeted=True)
             self.identity, self.loaded = None, b""
 
     def close(self) -> None:
@@ -174,15 +174,16 @@ class Board:
         for at in range(0, size, step):
             yield part(at, min(step, size - at))
 
-    def _do(self, jobs: Sequence[_Job], identifying: bool = False) -> None:
-        """Has all jobs answered, in any order. LinkError closes what was under way."""
-        if not identifying:
+    def _do(self, jobs: Sequence[_Job], greeted: bool = False) -> None:
+        """Has all jobs answered, in any order. LinkError ends what was under way; so does the board's HELLO,
+        unless it may be `greeted` by one."""
+        if not greeted:
             self._known()
         try:
             if self._port is None:
                 self._port = self._open_port()
                 self._port.write(b"\0", self.patience)
-            self._converse(deque(jobs), self._port, identifying)
+            self._converse(deque(jobs), self._port, greeted)
         except LinkError as error:
             self._link.forget()
             if "is gone" in error.message or "takes no bytes" in error.message:
@@ -190,7 +191,7 @@ class Board:
             self.identity = None
             raise
 
-    def _converse(self, waiting: deque[_Job], port: Port, identifying: bool) -> None:
+    def _converse(self, waiting: deque[_Job], port: Port, greeted: bool) -> None:
         link, asked = self._link, dict[int, _Job]()
         heard = monotonic()
         while waiting or asked:
@@ -209,7 +210,7 @@ class Board:
             for event in link.events():
                 if isinstance(event, Replied):
                     heard = now
-                self._event(event, asked, waiting, identifying)
+                self._event(event, asked, waiting, greeted)
             limit = self.patience + max((job.patience for job in asked.values()), default=0.0)
             if now - heard > limit:
                 raise LinkError(f"no answer for {now - heard:.1f} s")
@@ -219,10 +220,10 @@ class Board:
         event: Replied | Refused | Lost | Booted,
         asked: dict[int, _Job],
         waiting: deque[_Job],
-        identifying: bool,
+        greeted: bool,
     ) -> None:
         if isinstance(event, Booted):
-            if not identifying:
+            if not greeted:
                 raise LinkError(f"the board was reset ({self._cause(event.body)})")
             return
         job = asked.pop(event.seq, None)
