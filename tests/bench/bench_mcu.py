@@ -83,7 +83,7 @@ def main(nets: list[str]) -> None:
     ratios: dict[str, list[float]] = {}
     for net in nets or NETS:
         anchor = ANCHORS[net]
-        for board in ("m4", "m7", "m55"):
+        for board in os.environ.get("BOARDS", "m4,m7,m55").split(","):
             count, flash, ram = measure(net, board)
             peer = anchor["m4" if board == "m7" else board]
             ratios.setdefault(board, []).append(count / peer)

@@ -1,7 +1,8 @@
 /* int8 depthwise on NEON, weights as they are ([kernel_h][kernel_w][channels]): sixteen channels of a pixel at a time. Two taps are summed
- * in int16 (weights from -127 to 127 cannot overflow it) and then added to int32. Where a window leaves the input only its
- * inner taps count, as in the portable form; the input's zero point is taken off by the sum of the weights of the taps that count.
- * Fewer than eight channels, multipliers above 1, weights with a zero point and weights of -128 are left to the portable form. */
+ * in int16 (weights from -127 to 127 cannot overflow it) and then added to int32; weights with a zero point or with a -128 among them
+ * are widened to int16 ("wide"). Where a window leaves the input only its inner taps count, as in the portable form; the input's
+ * zero point is taken off by the sum of the weights of the taps that count. Fewer than eight channels and multipliers above 1 are left
+ * to the portable form. */
 #include <arm_neon.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ typedef struct row_frame {
     int32x4_t input_zero;
     int16x8_t output_zero;
     int8x16_t low, high;
-    int32_t any_left;
+    int8x16_t weight_zero;
+    int32_t any_left, wide;
 } row_frame;
 
 typedef struct tap_list {
@@ -71,6 +73,21 @@ INLINE void multiply(const tap_list *t, int32_t count, ptrdiff_t at, int32_t c,
     }
 }
 
+INLINE void add_products(int32x4_t acc[4], int8x16_t x, int16x8_t w, int16x8_t u) {
+    const int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_high_s8(x);
+    acc[0] = vmlal_s16(acc[0], vget_low_s16(low), vget_low_s16(w));
+    acc[1] = vmlal_high_s16(acc[1], low, w);
+    acc[2] = vmlal_s16(acc[2], vget_low_s16(high), vget_low_s16(u));
+    acc[3] = vmlal_high_s16(acc[3], high, u);
+}
+
+INLINE void multiply_wide(const tap_list *t, ptrdiff_t at, int32_t c, int8x16_t zero, int32x4_t acc[4]) {
+    for (int32_t n = 0; n < t->count; n++) {
+        const int8x16_t w = vld1q_s8(t->weights[n] + c);
+        add_products(acc, vld1q_s8(t->from[n] + at + c), vsubl_s8(vget_low_s8(w), vget_low_s8(zero)), vsubl_high_s8(w, zero));
+    }
+}
+
 /* The 3x3 window with its weights in registers. */
 INLINE void multiply_nine(const int8_t *const from[9], const int8x16_t w[9], ptrdiff_t at, int32x4_t acc[4]) {
     _Pragma("GCC unroll 4") for (int n = 0; n < 8; n += 2) {
@@ -82,28 +99,47 @@ INLINE void multiply_nine(const int8_t *const from[9], const int8x16_t w[9], ptr
     add_wide(acc, vmull_s8(vget_low_s8(x), vget_low_s8(w[8])), vmull_high_s8(x, w[8]));
 }
 
+INLINE void multiply_nine_wide(const int8_t *const from[9], const int16x8_t w[18], int32x4_t acc[4]) {
+    _Pragma("GCC unroll 9") for (int n = 0; n < 9; n++) add_products(acc, vld1q_s8(from[n]), w[2 * n], w[2 * n + 1]);
+}
+
+/* Sums of the products of eight channels, added to low and high. */
+INLINE void multiply_eight(const tap_list *t, ptrdiff_t at, int32_t c, int32x4_t *low, int32x4_t *high) {
+    int32_t n = 0;
+    for (; n + 2 <= t->count; n += 2) {
+        const int16x8_t both = vmlal_s8(vmull_s8(vld1_s8(t->from[n] + at + c), vld1_s8(t->weights[n] + c)),
+                                        vld1_s8(t->from[n + 1] + at + c), vld1_s8(t->weights[n + 1] + c));
+        *low = vaddw_s16(*low, vget_low_s16(both));
+        *high = vaddw_high_s16(*high, both);
+    }
+    if (n < t->count) {
+        const int16x8_t one = vmull_s8(vld1_s8(t->from[n] + at + c), vld1_s8(t->weights[n] + c));
+        *low = vaddw_s16(*low, vget_low_s16(one));
+        *high = vaddw_high_s16(*high, one);
+    }
+}
+
+INLINE void multiply_eight_wide(const tap_list *t, ptrdiff_t at, int32_t c, int8x8_t zero, int32x4_t *low, int32x4_t *high) {
+    for (int32_t n = 0; n < t->count; n++) {
+        const int16x8_t x = vmovl_s8(vld1_s8(t->from[n] + at + c)), w = vsubl_s8(vld1_s8(t->weights[n] + c), zero);
+        *low = vmlal_s16(*low, vget_low_s16(x), vget_low_s16(w));
+        *high = vmlal_high_s16(*high, x, w);
+    }
+}
+
 /* Eight to fifteen channels: eight of a pixel at a time, the last eight of them again. */
 static void run_eight(const edged_depthwise_s8_params *p, const row_frame *f, const channels16 *k, const tap_list *t, int32_t c,
                       int32_t count, int8_t *out) {
     const ptrdiff_t step = (ptrdiff_t)p->stride_w * p->channels;
     int16x8_t all = vdupq_n_s16(0);
-    for (int32_t n = 0; n < t->count; n++) all = vaddw_s8(all, vld1_s8(t->weights[n] + c));
+    for (int32_t n = 0; n < t->count; n++)    /* at most 128 times 255 */
+        all = vaddq_s16(all, vsubl_s8(vld1_s8(t->weights[n] + c), vget_low_s8(f->weight_zero)));
     const int32x4_t start0 = vmlsq_s32(k->bias[0], vmovl_s16(vget_low_s16(all)), f->input_zero);
     const int32x4_t start1 = vmlsq_s32(k->bias[1], vmovl_high_s16(all), f->input_zero);
     for (int32_t i = 0; i < count; i++, out += p->channels) {
         int32x4_t low = start0, high = start1;
-        int32_t n = 0;
-        for (; n + 2 <= t->count; n += 2) {
-            const int16x8_t both = vmlal_s8(vmull_s8(vld1_s8(t->from[n] + i * step + c), vld1_s8(t->weights[n] + c)),
-                                            vld1_s8(t->from[n + 1] + i * step + c), vld1_s8(t->weights[n + 1] + c));
-            low = vaddw_s16(low, vget_low_s16(both));
-            high = vaddw_high_s16(high, both);
-        }
-        if (n < t->count) {
-            const int16x8_t one = vmull_s8(vld1_s8(t->from[n] + i * step + c), vld1_s8(t->weights[n] + c));
-            low = vaddw_s16(low, vget_low_s16(one));
-            high = vaddw_high_s16(high, one);
-        }
+        if (f->wide) multiply_eight_wide(t, i * step, c, vget_low_s8(f->weight_zero), &low, &high);
+        else multiply_eight(t, i * step, c, &low, &high);
         low = requantise(low, k, 0, f->any_left);
         high = requantise(high, k, 1, f->any_left);
         const int16x8_t words = vqaddq_s16(vcombine_s16(vqmovn_s32(low), vqmovn_s32(high)), f->output_zero);
@@ -111,11 +147,11 @@ static void run_eight(const edged_depthwise_s8_params *p, const row_frame *f, co
     }
 }
 
-static void sum_weights(const tap_list *t, int32_t c, int32x4_t sum[4]) {
+static void sum_weights(const tap_list *t, int32_t c, int8x16_t zero, int32x4_t sum[4]) {
     for (int v = 0; v < 4; v++) sum[v] = vdupq_n_s32(0);
     for (int32_t n = 0; n < t->count; n++) {
         const int8x16_t w = vld1q_s8(t->weights[n] + c);
-        add_wide(sum, vmovl_s8(vget_low_s8(w)), vmovl_high_s8(w));
+        add_wide(sum, vsubl_s8(vget_low_s8(w), vget_low_s8(zero)), vsubl_high_s8(w, zero));
     }
 }
 
@@ -136,12 +172,13 @@ static void run(const edged_depthwise_s8_params *p, const row_frame *given, cons
     const channels16 copy = *of, *k = &copy;    /* of our own: a store of int8 could change what is pointed to */
     const row_frame own = *given, *f = &own;
     int32x4_t start[4], sum[4];
-    sum_weights(t, c, sum);
+    sum_weights(t, c, f->weight_zero, sum);
     for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], sum[v], f->input_zero);
     const ptrdiff_t step = (ptrdiff_t)p->stride_w * p->channels, pitch = p->channels;
     for (int32_t i = 0; i < count; i++) {
         int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
-        multiply(t, t->count, i * step, c, acc);
+        if (f->wide) multiply_wide(t, i * step, c, f->weight_zero, acc);
+        else multiply(t, t->count, i * step, c, acc);
         finish(f, k, acc, out + i * pitch + c);
     }
 }
@@ -212,10 +249,13 @@ static nine nine_of(const edged_depthwise_s8_params *p, const int8_t *in, int32_
     return n;
 }
 
-static void row_of_nine(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *given) {
+INLINE void row_of_nine(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *given,
+                        const int any_left, const int wide) {
     const int32_t image = (int32_t)unit / p->out_h, y = (int32_t)unit % p->out_h;
     const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels, *weights = operands[2];
-    const row_frame own = *given, *f = &own;
+    row_frame own = *given;
+    own.any_left = any_left;    /* constants from here on */
+    const row_frame *f = &own;
     const ptrdiff_t pitch = p->channels, step = (ptrdiff_t)p->stride_w * p->channels;
     int32_t first, end;
     int8_t zeros[LANES];
@@ -226,10 +266,13 @@ static void row_of_nine(const edged_depthwise_s8_params *p, void *const *operand
         int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)unit * p->out_w * pitch + c;
         const channels16 copy = channels_of(operands, c, 4), *k = &copy;
         int8x16_t w[9];
+        int16x8_t widened[18];
         int32x4_t start[4], sum[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
-        for (int n = 0; n < 9; n++) {
+        _Pragma("GCC unroll 9") for (int n = 0; n < 9; n++) {
             w[n] = vld1q_s8(weights + n * pitch + c);
-            add_wide(sum, vmovl_s8(vget_low_s8(w[n])), vmovl_high_s8(w[n]));
+            widened[2 * n] = vsubl_s8(vget_low_s8(w[n]), vget_low_s8(f->weight_zero));
+            widened[2 * n + 1] = vsubl_high_s8(w[n], f->weight_zero);
+            add_wide(sum, widened[2 * n], widened[2 * n + 1]);
         }
         for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], sum[v], f->input_zero);
         for (int32_t x = 0; x < p->out_w;) {
@@ -241,13 +284,24 @@ static void row_of_nine(const edged_depthwise_s8_params *p, void *const *operand
             for (int i = 0; i < 9; i++) from[i] = n.from[i];
             for (int32_t i = 0; i < count; i++) {
                 int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
-                multiply_nine(from, w, 0, acc);
+                if (wide) multiply_nine_wide(from, widened, acc);
+                else multiply_nine(from, w, 0, acc);
                 finish(f, k, acc, out + (x + i) * pitch);
                 _Pragma("GCC unroll 9") for (int j = 0; j < 9; j++) from[j] += steps[j / 3];
             }
             x += count;
         }
     }
+}
+
+static void row_of_nine_plain(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *f) {
+    if (f->any_left) row_of_nine(p, operands, unit, f, 1, 0);
+    else row_of_nine(p, operands, unit, f, 0, 0);
+}
+
+static void row_of_nine_wide(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *f) {
+    if (f->any_left) row_of_nine(p, operands, unit, f, 1, 1);
+    else row_of_nine(p, operands, unit, f, 0, 1);
 }
 
 /* Is a weight -128? Then two products may leave int16. */
@@ -263,17 +317,18 @@ static int overflows(const int8_t *weights, ptrdiff_t n) {
 void dw_s8_16c_neon(const void *params, void *const *operands, const edged_task *task) {
     const edged_depthwise_s8_params *p = params;
     const ptrdiff_t taps = (ptrdiff_t)p->kernel_h * p->kernel_w;
-    if (p->multiplier != 1 || p->channels < LANES / 2 || p->weight_zero || taps > MOST_TAPS ||
-        overflows(operands[2], taps * p->channels)) {
+    if (p->multiplier != 1 || p->channels < LANES / 2 || p->weight_zero < -128 || p->weight_zero > 127 || taps > MOST_TAPS) {
         dw_s8_scalar(params, operands, task);
         return;
     }
     row_frame f = {vdupq_n_s32(p->input_zero), vdupq_n_s16((int16_t)p->output_zero), vdupq_n_s8((int8_t)p->act_min),
-                   vdupq_n_s8((int8_t)p->act_max), 0};
+                   vdupq_n_s8((int8_t)p->act_max), vdupq_n_s8((int8_t)p->weight_zero), 0,
+                   p->weight_zero != 0 || overflows(operands[2], taps * p->channels)};
     for (int32_t c = 0; c < p->channels; c++) f.any_left |= ((const int32_t *)operands[5])[c] > 0;
     const int three = p->kernel_h == 3 && p->kernel_w == 3 && p->channels >= LANES;
     for (uint32_t unit = task->begin; unit < task->end; unit++) {
-        if (three) row_of_nine(p, operands, unit, &f);
+        if (three && f.wide) row_of_nine_wide(p, operands, unit, &f);
+        else if (three) row_of_nine_plain(p, operands, unit, &f);
         else row_of(p, operands, unit, &f);
     }
 }
