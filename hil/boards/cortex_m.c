@@ -81,16 +81,18 @@ _Noreturn void board_reset(void) {
 __attribute__((used)) static void died(const uint32_t *frame, uint32_t cause) {
     board_life.pc = frame[6];
     board_life.lr = frame[5];
-    board_life.reason = CFSR;
+#if __ARM_ARCH >= 7
+    board_life.reason = CFSR; /* v6-M has no such register */
+#endif
     restart(cause);
 }
 
 __attribute__((naked)) static void fault(void) {
-    __asm volatile("mrs r0, msp\n movs r1, #3\n b died");
+    __asm volatile("mrs r0, msp\n movs r1, #3\n bl died");
 }
 
 __attribute__((naked)) static void watchdog(void) {
-    __asm volatile("mrs r0, msp\n movs r1, #2\n b died");
+    __asm volatile("mrs r0, msp\n movs r1, #2\n bl died");
 }
 
 static void tick(void) {
@@ -98,8 +100,10 @@ static void tick(void) {
 }
 
 static void start(void) {
-    CPACR |= 0xFu << 20;
+#if __ARM_FP || __ARM_FEATURE_MVE
+    CPACR |= 0xFu << 20; /* floats, and Helium */
     __asm volatile("dsb\n isb" ::: "memory");
+#endif
     memcpy(__data_begin, __data_from, (size_t)((char *)__data_end - (char *)__data_begin));
     memset(__bss_begin, 0, (size_t)((char *)__bss_end - (char *)__bss_begin));
     edged_serve();

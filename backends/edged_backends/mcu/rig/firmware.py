@@ -21,10 +21,11 @@ FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A board's row: its CPU, the files of its port, and the numbers that they are compiled with."""
+    """A board's row: its CPU, its port (NAME.c and NAME.ld over cortex_m.c), and the numbers that it is
+    compiled with."""
 
     target: str
-    sources: tuple[str, ...] = ("cortex_m.c", "mps2.c")
+    name: str
     numbers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -38,9 +39,11 @@ MPS3 = {
     "PORT_ARENA": "0x21200000u", "PORT_INTERRUPTS": "64", "PORT_RECEIVE_INTERRUPT": "33",
 }  # fmt: skip
 PORTS = {
-    "mps2-an386": Port("cortex-m4", numbers=MPS2),
-    "mps2-an500": Port("cortex-m7", numbers=MPS2),
-    "mps3-an547": Port("cortex-m55", numbers=MPS3),
+    "mps2-an386": Port("cortex-m4", "mps2", MPS2),
+    "mps2-an500": Port("cortex-m7", "mps2", MPS2),
+    "mps3-an547": Port("cortex-m55", "mps2", MPS3),
+    "stm32f446": Port("cortex-m4", "stm32f446", {"PORT_INTERRUPTS": "97", "PORT_RECEIVE_INTERRUPT": "38"}),
+    "rp2040": Port("cortex-m0plus", "rp2040", {"PORT_INTERRUPTS": "32", "PORT_RECEIVE_INTERRUPT": "20"}),
 }
 
 
@@ -56,8 +59,9 @@ def build(board: str, ports: Path, folder: Path) -> Path:
     numbers = {**port.numbers, "PORT_NAME": f'"{board}"', "PORT_TARGET": f'"{port.target}"'}
     command = ["arm-none-eabi-gcc", *FLAGS, *TARGETS[port.target].gcc, "--specs=nano.specs", "-nostartfiles"]
     command += [f"-D{name}={value}" for name, value in numbers.items()]
-    command += ["-Wl,--gc-sections", "-T", str(ports / "firmware.ld"), f"-I{RUNTIME}", f"-I{ports}"]
-    command += [str(ports / name) for name in port.sources] + [str(p) for p in sorted(RUNTIME.glob("*.c"))]
+    command += ["-Wl,--gc-sections", "-T", str(ports / f"{port.name}.ld"), f"-L{ports}"]
+    sources = [ports / "cortex_m.c", ports / f"{port.name}.c", *sorted(RUNTIME.glob("*.c"))]
+    command += [f"-I{RUNTIME}", f"-I{ports}", *map(str, sources)]
     done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise BackendError(f"the firmware of {board} does not compile: {done.stderr[-800:]}")
