@@ -101,8 +101,12 @@ const edged_program edged_program_descriptor = {
 
 _MAKEFILE = """\
 # Builds lib$name.a; made by edged. CC, CFLAGS and AR may be given.
-CC ?= $cc
-AR ?= $ar
+ifeq ($$(origin CC),default)
+CC := $cc
+endif
+ifeq ($$(origin AR),default)
+AR := $ar
+endif
 CFLAGS ?= -O2 $cflags
 SOURCES := $sources
 OBJECTS := $$(SOURCES:.c=.o)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def same_bytes(model: Model, board: str, folder: Path, runs: int) -> mcu_image.I
     for call, got in zip(calls, answers, strict=True):
         for raw, want in zip(got, evaluation.run(call).values(), strict=True):
             if want.dtype.kind == "f":
-                np.testing.assert_allclose(np.frombuffer(raw, want.dtype).reshape(want.shape), want, 1e-5, 1e-5)
+                np.testing.assert_allclose(
+                    np.frombuffer(raw, want.dtype).reshape(want.shape), want, 1e-5, 1e-5
+                )
             else:
                 assert raw == want.tobytes()
     return image
@@ -91,13 +94,33 @@ def test_the_folder_builds_by_itself(tmp_path: Path) -> None:
     )
     program = tmp_path / "main"
     subprocess.run(
-        ["gcc", "-o", str(program), str(tmp_path / "main.c"), str(tmp_path / "libsmall.a"), "-lm"], check=True, timeout=60
+        ["gcc", "-o", str(program), str(tmp_path / "main.c"), str(tmp_path / "libsmall.a"), "-lm"],
+        check=True,
+        timeout=60,
     )
     # the inputs are used up by the first run, and the second one was refused before it began
     said = subprocess.run([str(program)], capture_output=True, text=True, check=True, timeout=10).stdout
     x = np.arange(-4, 4).astype(np.int8).reshape(1, 8)
     (want,) = Evaluation(chain(layers=3)).run([x]).values()
     assert [int(word) for word in said.split()] == want.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize(
+    "target", ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
+)
+def test_make_alone_builds_for_the_target(target: str, tmp_path: Path) -> None:
+    mcu_image.toolchain()
+    write(generated(chain(layers=2), target), tmp_path)
+    bare = {k: v for k, v in os.environ.items() if k not in ("CC", "AR", "CFLAGS")}
+    subprocess.run(["make", "-s", "-C", str(tmp_path)], check=True, timeout=120, env=bare)
+    listed = subprocess.run(
+        ["arm-none-eabi-nm", str(tmp_path / "libmodel.a")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert "T model_run" in listed.stdout
 
 
 def test_the_same_model_gives_the_same_files() -> None:
@@ -110,7 +133,8 @@ def test_no_heap_no_recursion_no_function_pointers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "name", "message"), [("cortex-a7", "model", "no target"), ("cortex-m4", "2nd", "cannot begin names in C")]
+    ("target", "name", "message"),
+    [("cortex-a7", "model", "no target"), ("cortex-m4", "2nd", "cannot begin names in C")],
 )
 def test_what_cannot_be_asked_for(target: str, name: str, message: str) -> None:
     with pytest.raises(BackendError, match=message):
@@ -119,6 +143,8 @@ def test_what_cannot_be_asked_for(target: str, name: str, message: str) -> None:
 
 def test_a_node_without_a_kernel_is_named() -> None:
     x = tensor("int8", (1, 8), quant(0.1))
-    model = one_op("topk_v2", [x, constant("int32", np.array(2))], [("int8", (1, 2), quant(0.1)), ("int32", (1, 2))])
+    model = one_op(
+        "topk_v2", [x, constant("int32", np.array(2))], [("int8", (1, 2), quant(0.1)), ("int32", (1, 2))]
+    )
     with pytest.raises(BackendError, match=r"topk_v2.* cannot be generated as C: there is no kernel"):
         generated(model, "cortex-m4")
