@@ -12,7 +12,7 @@
 
 edged_kernel dw_s8_scalar;
 
-enum { LANES = 16, MOST_TAPS = 128 };
+enum { LANES = 16, MOST_TAPS = 128, ROWS = 8 };
 
 /* What sixteen channels need at the end: bias already less zero point times weights, for all taps. */
 typedef struct channels16 {
@@ -235,73 +235,100 @@ typedef struct nine {
     int32_t inside[3];       /* rows of the window that are in the image */
 } nine;
 
-static nine nine_of(const edged_depthwise_s8_params *p, const int8_t *in, int32_t y, int32_t x, int32_t c, const int8_t *zeros) {
+INLINE nine nine_of(const edged_depthwise_s8_params *p, const int8_t *in, int32_t y, int32_t x, const int8_t *zeros) {
     nine n;
-    for (int32_t ky = 0; ky < 3; ky++) {
-        const int32_t row = y * p->stride_h - p->pad_top + ky * p->dilation_h;
-        n.inside[ky] = row >= 0 && row < p->in_h;
-        for (int32_t kx = 0; kx < 3; kx++) {
-            const int32_t column = x * p->stride_w - p->pad_left + kx * p->dilation_w;
-            const int ok = n.inside[ky] && column >= 0 && column < p->in_w;
-            n.from[ky * 3 + kx] = ok ? in + ((ptrdiff_t)row * p->in_w + column) * p->channels + c : zeros;
-        }
+    int32_t ok[3];
+    const int32_t left = x * p->stride_w - p->pad_left, top = y * p->stride_h - p->pad_top;
+    _Pragma("GCC unroll 3") for (int32_t k = 0; k < 3; k++) {
+        const int32_t column = left + k * p->dilation_w, row = top + k * p->dilation_h;
+        ok[k] = (uint32_t)column < (uint32_t)p->in_w;
+        n.inside[k] = (uint32_t)row < (uint32_t)p->in_h;
     }
+    const ptrdiff_t line = (ptrdiff_t)p->in_w * p->channels * p->dilation_h, pixel = (ptrdiff_t)p->channels * p->dilation_w;
+    const ptrdiff_t start = ((ptrdiff_t)top * p->in_w + left) * p->channels;
+    _Pragma("GCC unroll 9") for (int i = 0; i < 9; i++)
+        n.from[i] = n.inside[i / 3] & ok[i % 3] ? in + (start + i / 3 * line + i % 3 * pixel) : zeros;
     return n;
 }
 
-INLINE void row_of_nine(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *given,
-                        const int any_left, const int wide) {
-    const int32_t image = (int32_t)unit / p->out_h, y = (int32_t)unit % p->out_h;
-    const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels, *weights = operands[2];
+/* What a row of a 3x3 window shares with the rows before it: sixteen channels. */
+typedef struct nine_weights {
+    channels16 of;
+    int8x16_t w[9];
+    int16x8_t widened[18];
+    int32x4_t start[4];
+} nine_weights;
+
+static void nine_weights_of(const edged_depthwise_s8_params *p, void *const *operands, int32_t c, const row_frame *f,
+                            nine_weights *to) {
+    const int8_t *weights = (const int8_t *)operands[2] + c;
+    int32x4_t sum[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
+    to->of = channels_of(operands, c, 4);
+    _Pragma("GCC unroll 9") for (int n = 0; n < 9; n++) {
+        const int8x16_t w = to->w[n] = vld1q_s8(weights + n * (ptrdiff_t)p->channels);
+        to->widened[2 * n] = vsubl_s8(vget_low_s8(w), vget_low_s8(f->weight_zero));
+        to->widened[2 * n + 1] = vsubl_high_s8(w, f->weight_zero);
+        add_wide(sum, to->widened[2 * n], to->widened[2 * n + 1]);
+    }
+    for (int v = 0; v < 4; v++) to->start[v] = vmlsq_s32(to->of.bias[v], sum[v], f->input_zero);
+}
+
+/* `in` and `out` at the sixteen channels of the image's and of the row's first pixel. */
+INLINE void row_of_nine(const edged_depthwise_s8_params *p, const row_frame *given, const nine_weights *at, const int8_t *in, int32_t y,
+                        int8_t *out, const int any_left, const int wide) {
     row_frame own = *given;
     own.any_left = any_left;    /* constants from here on */
     const row_frame *f = &own;
+    const nine_weights copy = *at;
+    const channels16 *k = &copy.of;
     const ptrdiff_t pitch = p->channels, step = (ptrdiff_t)p->stride_w * p->channels;
     int32_t first, end;
     int8_t zeros[LANES];
     vst1q_s8(zeros, vdupq_n_s8((int8_t)p->input_zero));
     whole_columns(p, &first, &end);
-    for (int32_t c = 0; c < p->channels; c += LANES) {
-        if (c + LANES > p->channels) c = p->channels - LANES;    /* the last ones, some of them again */
-        int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)unit * p->out_w * pitch + c;
-        const channels16 copy = channels_of(operands, c, 4), *k = &copy;
-        int8x16_t w[9];
-        int16x8_t widened[18];
-        int32x4_t start[4], sum[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
-        _Pragma("GCC unroll 9") for (int n = 0; n < 9; n++) {
-            w[n] = vld1q_s8(weights + n * pitch + c);
-            widened[2 * n] = vsubl_s8(vget_low_s8(w[n]), vget_low_s8(f->weight_zero));
-            widened[2 * n + 1] = vsubl_high_s8(w[n], f->weight_zero);
-            add_wide(sum, widened[2 * n], widened[2 * n + 1]);
+    for (int32_t x = 0; x < p->out_w;) {
+        const nine n = nine_of(p, in, y, x, zeros);
+        const int32_t count = x >= first && x < end ? end - x : 1;
+        ptrdiff_t steps[3];
+        for (int ky = 0; ky < 3; ky++) steps[ky] = n.inside[ky] ? step : 0;
+        const int8_t *from[9];
+        _Pragma("GCC unroll 9") for (int i = 0; i < 9; i++) from[i] = n.from[i];
+        for (int32_t i = 0; i < count; i++) {
+            int32x4_t acc[4] = {copy.start[0], copy.start[1], copy.start[2], copy.start[3]};
+            if (wide) multiply_nine_wide(from, copy.widened, acc);
+            else multiply_nine(from, copy.w, 0, acc);
+            finish(f, k, acc, out + (x + i) * pitch);
+            _Pragma("GCC unroll 9") for (int j = 0; j < 9; j++) from[j] += steps[j / 3];
         }
-        for (int v = 0; v < 4; v++) start[v] = vmlsq_s32(k->bias[v], sum[v], f->input_zero);
-        for (int32_t x = 0; x < p->out_w;) {
-            const nine n = nine_of(p, in, y, x, c, zeros);
-            const int32_t count = x >= first && x < end ? end - x : 1;
-            ptrdiff_t steps[3];
-            for (int ky = 0; ky < 3; ky++) steps[ky] = n.inside[ky] ? step : 0;
-            const int8_t *from[9];
-            for (int i = 0; i < 9; i++) from[i] = n.from[i];
-            for (int32_t i = 0; i < count; i++) {
-                int32x4_t acc[4] = {start[0], start[1], start[2], start[3]};
-                if (wide) multiply_nine_wide(from, widened, acc);
-                else multiply_nine(from, w, 0, acc);
-                finish(f, k, acc, out + (x + i) * pitch);
-                _Pragma("GCC unroll 9") for (int j = 0; j < 9; j++) from[j] += steps[j / 3];
-            }
-            x += count;
-        }
+        x += count;
     }
 }
 
-static void row_of_nine_plain(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *f) {
-    if (f->any_left) row_of_nine(p, operands, unit, f, 1, 0);
-    else row_of_nine(p, operands, unit, f, 0, 0);
-}
+#define ROW_OF_NINE(name, any_left, wide)                                                                                 \
+    static void name(const edged_depthwise_s8_params *p, const row_frame *f, const nine_weights *at, const int8_t *in,    \
+                     int32_t y, int8_t *out) {                                                                           \
+        row_of_nine(p, f, at, in, y, out, any_left, wide);                                                              \
+    }
+ROW_OF_NINE(row_of_nine_right, 0, 0)
+ROW_OF_NINE(row_of_nine_left, 1, 0)
+ROW_OF_NINE(row_of_nine_wide, 1, 1)
+#undef ROW_OF_NINE
 
-static void row_of_nine_wide(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, const row_frame *f) {
-    if (f->any_left) row_of_nine(p, operands, unit, f, 1, 1);
-    else row_of_nine(p, operands, unit, f, 0, 1);
+/* The rows [unit, stop), few enough to stay in the cache from one sixteen channels to the next. */
+static void rows_of_nine(const edged_depthwise_s8_params *p, void *const *operands, uint32_t unit, uint32_t stop, const row_frame *f) {
+    nine_weights at;
+    for (int32_t c = 0; c < p->channels; c += LANES) {
+        if (c + LANES > p->channels) c = p->channels - LANES;    /* the last ones, some of them again */
+        nine_weights_of(p, operands, c, f, &at);
+        for (uint32_t u = unit; u < stop; u++) {
+            const int32_t image = (int32_t)u / p->out_h, y = (int32_t)u % p->out_h;
+            const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels + c;
+            int8_t *out = (int8_t *)operands[0] + (ptrdiff_t)u * p->out_w * p->channels + c;
+            if (f->wide) row_of_nine_wide(p, f, &at, in, y, out);
+            else if (f->any_left) row_of_nine_left(p, f, &at, in, y, out);
+            else row_of_nine_right(p, f, &at, in, y, out);
+        }
+    }
 }
 
 /* Is a weight -128? Then two products may leave int16. */
@@ -326,9 +353,12 @@ void dw_s8_16c_neon(const void *params, void *const *operands, const edged_task 
                    p->weight_zero != 0 || overflows(operands[2], taps * p->channels)};
     for (int32_t c = 0; c < p->channels; c++) f.any_left |= ((const int32_t *)operands[5])[c] > 0;
     const int three = p->kernel_h == 3 && p->kernel_w == 3 && p->channels >= LANES;
-    for (uint32_t unit = task->begin; unit < task->end; unit++) {
-        if (three && f.wide) row_of_nine_wide(p, operands, unit, &f);
-        else if (three) row_of_nine_plain(p, operands, unit, &f);
-        else row_of(p, operands, unit, &f);
+    if (!three) {
+        for (uint32_t unit = task->begin; unit < task->end; unit++) row_of(p, operands, unit, &f);
+        return;
+    }
+    for (uint32_t unit = task->begin, stop; unit < task->end; unit = stop) {
+        stop = task->end - unit < ROWS ? task->end : unit + ROWS;
+        rows_of_nine(p, operands, unit, stop, &f);
     }
 }
