@@ -41,7 +41,7 @@ void board_put(uint8_t byte) {
 void board_watch(void) {
 #ifdef PORT_WATCHDOG
     cmsdk_watchdog *dog = (cmsdk_watchdog *)PORT_WATCHDOG;
-    dog->load = PORT_CLOCK / 2 * (WATCH_SECONDS / 2); /* the first end is the NMI, a second one would be the reset */
+    dog->load = PORT_CLOCK * WATCH_SECONDS; /* its end is the NMI, which resets; a second end would reset by itself */
 #endif
 }
 

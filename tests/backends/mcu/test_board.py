@@ -53,7 +53,9 @@ def test_load_and_run(machine: str, tmp_path: Path) -> None:
         board.close()
 
 
-@pytest.mark.parametrize("runs", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "runs", [5, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
+)
 def test_a_bad_line_changes_no_answer(rig: QemuBoard, board: Board, runs: int) -> None:
     board.load(boards.hand_made(board))
     rig.proxy.faults = Faults(drop=0.005, flip=0.005, double=0.001)
@@ -134,10 +136,25 @@ def test_a_program_that_fails_and_one_that_crashes(board: Board) -> None:
     assert identity.slot_address < identity.fault_pc < identity.slot_address + len(image)
 
 
+@pytest.mark.long
+def test_the_watchdog_ends_a_program_that_never_returns(rig: QemuBoard) -> None:
+    board = boards.opened(rig, patience=1.0)
+    board.run_seconds = 1.0
+    board.load(boards.hand_made(board))
+    with pytest.raises(LinkError, match="no answer for"):
+        board.run([bytes([252]) + bytes(COUNT - 1)], [COUNT])
+    board.patience = 60.0
+    identity = board.identify()
+    assert (identity.boot, identity.cause) == (2, 2)
+    assert identity.slot_address < identity.fault_pc < identity.slot_address + 4096
+    board.load(boards.hand_made(board))
+    add_one(board, 11)
+    board.close()
+
+
 def test_garbage_on_the_line(rig: QemuBoard, board: Board) -> None:
     board.load(boards.hand_made(board))
-    port = boards.Port(str(rig.port), 115200) if board.close() else None
-    assert port is None
+    board.close()
     noise = boards.Port(str(rig.port), 115200)
     noise.write(random.Random(1).randbytes(6000), 5)
     noise.close()
