@@ -167,6 +167,8 @@ class Client:
         with self._lock:
             self._closed = True
             self._channel.close()
+        for model in tuple(self._models):
+            model.pool.close()
 
     def __enter__(self) -> Client:
         return self

@@ -31,6 +31,8 @@ class PoolSlot:
 class Block:
     """One piece of memory with several slots: a sealed memfd, or the client's own memory when `fd` is -1."""
 
+    fd = -1
+
     def __init__(self, slots: int, slot_bytes: int, inline: bool) -> None:
         self.slots = slots
         self.nbytes = slots * slot_bytes
@@ -44,6 +46,9 @@ class Block:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def __del__(self) -> None:
+        self.close()  # of a session that nobody closed
 
 
 class SlotPool:

@@ -50,6 +50,16 @@ def test_arrays_there_and_back(client: Client, size: int) -> None:
     assert (outputs.version, outputs.queue_us, outputs.run_us) == (1, 1, 2)
 
 
+def test_hanging_up_gives_the_descriptors_back(here: Any) -> None:
+    """Also those of models that nobody closed; what was answered stays readable."""
+    with edged_ipc.connect(here.path) as client:
+        models = [client.open("echo-10", slots=2) for _ in range(3)]
+        x = bytes_of(10)
+        outputs = models[0](x)
+    assert [block.fd for model in models for block in model.pool.blocks] == [-1, -1, -1]
+    np.testing.assert_array_equal(outputs["y"], x)
+
+
 def test_outputs_are_copies(client: Client) -> None:
     model = client.open("echo-4")
     first, x = model(bytes_of(4) | 1), np.zeros(4, np.uint8)

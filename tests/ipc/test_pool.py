@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -36,4 +37,15 @@ def test_refused_blocks_leave_nothing() -> None:
     pool.forget(block)
     del block
     assert pool.count == 0
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_pool_that_nobody_closes_leaves_nothing() -> None:
+    gc.collect()  # what other tests have left
+    before = len(os.listdir("/proc/self/fd"))
+    pool = SlotPool(FORM, 128, False)
+    slots = pool.slots_of(pool.grow(2))
+    assert len(os.listdir("/proc/self/fd")) > before
+    del pool, slots
+    gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
