@@ -24,7 +24,7 @@ from edged_backends.assemble import assemble
 from edged_backends.lowering import Lowering
 from edged_backends.mcu import sources, texts
 from edged_backends.mcu.layout import Layout, kernel_steps, lay_out
-from edged_backends.operands import Ref, Space, anchor
+from edged_backends.operands import Space, anchor
 from edged_backends.program import KernelStep, Program
 
 DSP, MVE = 64, 128
@@ -76,6 +76,7 @@ def generate(
         files["program.h"] = program_header
         files[f"{name}_program.c"] = printer.descriptor(digest).encode()
     constants = sum(program.constants[i].nbytes for i in printer.used)
+    constants += sum(program.constants[i].nbytes // 4 for i in printer.narrow)
     return Generated(
         name, files, printer.layout.arena_bytes, program.variable_bytes, constants, tuple(printer.kernels)
     )
@@ -94,16 +95,28 @@ def _check(program: Program) -> None:
         )
 
 
+SHIFTS = {"conv_s8": 5, "fc_s8": 5, "dw_s8": 5}
+"""Ops whose rows for microcontrollers read their shifts, this operand, as int8 instead of int32."""
+
+
 class _Printer:
-    """One program's text. `kernels`: the functions called; `used`: the constants that are referred to."""
+    """One program's text. `kernels`: the functions called; `used`: the constants that are referred to;
+    `narrow`: those that are shifts read as int8."""
 
     def __init__(self, program: Program, layout: Layout, name: str) -> None:
         self.program, self.layout, self.name = program, layout, name
         self.steps = kernel_steps(program)
         self.structs = sources.structs()
         self.kernels = sorted({call.kernel.name for step in self.steps for call in step.calls})
-        refs = [anchor(r) for step in self.steps for r in step.refs if r is not None]
-        self.used = sorted({r.value.index for r in refs if r.value.space is Space.CONSTANT})
+        both = [found for step in self.steps for found in self._constants(step)]
+        self.used = sorted({index for index, narrow in both if not narrow})
+        self.narrow = sorted({index for index, narrow in both if narrow})
+
+    @staticmethod
+    def _constants(step: KernelStep) -> list[tuple[int, bool]]:
+        """(constant, is it a shift that is read as int8?) of a step's operands."""
+        refs = [(i, anchor(r)) for i, r in enumerate(step.operands) if r is not None]
+        return [(r.value.index, _narrowed(step, i)) for i, r in refs if r.value.space is Space.CONSTANT]
 
     # ---- the header ----
 
@@ -124,7 +137,7 @@ class _Printer:
     def source(self) -> str:
         parts = [Template(texts.OPENING).substitute(name=self.name)]
         parts += [f"extern edged_kernel {kernel};" for kernel in self.kernels]
-        parts += ["", *(self._constant(i) for i in self.used)]
+        parts += ["", *(self._constant(i) for i in self.used), *(self._shifts(i) for i in self.narrow)]
         parts += [self._step(i, step) for i, step in enumerate(self.steps)]
         calls = "\n".join(f"    EDGED_NODE({i})\n    step_{i}(a, s);" for i in range(len(self.steps)))
         words = {
@@ -136,13 +149,18 @@ class _Printer:
 
     def _constant(self, index: int) -> str:
         raw = np.ascontiguousarray(self.program.constants[index]).view(np.uint8).reshape(-1)
-        wide = raw.size % 4 == 0
+        wide = raw.size % 4 == 0  # and then aligned as words
         values = raw.view("<u4") if wide else raw
         words = [f"0x{v:x}" for v in values.tolist()]
         width = 12 if wide else 24
         lines = ",\n    ".join(", ".join(words[i : i + width]) for i in range(0, len(words), width))
         kind = "uint32_t" if wide else "uint8_t"
-        return f"static const {kind} c{index}[{len(words)}] EDGED_ALIGNED = {{\n    {lines}\n}};"
+        return f"static const {kind} c{index}[{len(words)}] = {{\n    {lines}\n}};"
+
+    def _shifts(self, index: int) -> str:
+        values = self.program.constants[index].view("<i4").reshape(-1)
+        words = ", ".join(map(str, values.astype(np.int8).tolist()))
+        return f"static const int8_t s{index}[{values.size}] = {{{words}}};"
 
     def _step(self, index: int, step: KernelStep) -> str:
         room = self.layout.scratch.get(index)
@@ -154,7 +172,7 @@ class _Printer:
             f"    static const edged_{struct}_params p = {{{fields}}};",
             f"    void *o[{len(step.operands)}];",
             f"    const edged_task t = {{0, {step.units}u, {'0' if room is None else f'a + {room}'}}};",
-            *(f"    o[{i}] = {self._operand(ref)};" for i, ref in enumerate(step.operands)),
+            *(f"    o[{i}] = {self._operand(step, i)};" for i in range(len(step.operands))),
             "    (void)a, (void)s;",
             f"    {step.kernel.name}(&p, o, &t);",
             "}",
@@ -162,10 +180,13 @@ class _Printer:
         )
         return "\n".join(lines)
 
-    def _operand(self, ref: Ref | None) -> str:
+    def _operand(self, step: KernelStep, place: int) -> str:
+        ref = step.operands[place]
         if ref is None:
             return "0"
         there = anchor(ref)
+        if there.value.space is Space.CONSTANT and _narrowed(step, place):
+            return f"EDGED_CONSTANT(s{there.value.index}, {there.offset // 4})"
         if there.value.space is Space.CONSTANT:
             return f"EDGED_CONSTANT(c{there.value.index}, {there.offset})"
         if there.value.space is Space.VARIABLE:
@@ -198,6 +219,10 @@ class _Printer:
             "digest": ", ".join(f"0x{b:02x}" for b in digest),
         }  # fmt: skip
         return Template(texts.DESCRIPTOR).substitute(words)
+
+
+def _narrowed(step: KernelStep, place: int) -> bool:
+    return bool(step.kernel.arch & (DSP | MVE)) and SHIFTS.get(step.kernel.op) == place
 
 
 def _number(value: int | float) -> str:

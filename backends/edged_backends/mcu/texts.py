@@ -38,10 +38,9 @@ OPENING = """\
 #include "kernels/abi.h"
 #include "kernels/params.h"
 
-#if defined(__GNUC__)
-#define EDGED_ALIGNED __attribute__((aligned(16)))
-#else
-#define EDGED_ALIGNED
+/* Nothing here takes time, but flash: this file is for size, the kernels for speed. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")
 #endif
 /* A kernel's operands are one array of addresses; it writes only those that params.inc calls outputs. */
 #define EDGED_CONSTANT(c, offset) ((void *)((uintptr_t)(c) + (offset)))

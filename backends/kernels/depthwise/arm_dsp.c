@@ -5,7 +5,8 @@
 #include "plain.h"
 
 static int8_t finished(const edged_depthwise_s8_params *p, void *const *operands, int32_t sum, int32_t c) {
-    const int32_t *multiplier = operands[4], *shift = operands[5];
+    const int32_t *multiplier = operands[4];
+    const int8_t *shift = operands[5];
     return (int8_t)edged_finish_s8(sum, multiplier[c], shift[c], p->output_zero, p->act_min, p->act_max);
 }
 

@@ -58,15 +58,17 @@ static void eight_channels(const edged_depthwise_s8_params *p, void *const *oper
         }
         for (; left > 0; left--, from += tap, w += n) s = one_tap(s, from, w, zero, weight_zero);
     }
-    const int32x4x2_t multiplier = vld2q_s32((const int32_t *)operands[4] + c), shift = vld2q_s32((const int32_t *)operands[5] + c);
-    s.even = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.even, multiplier.val[0], shift.val[0]), p->output_zero), p->act_min, p->act_max);
-    s.odd = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.odd, multiplier.val[1], shift.val[1]), p->output_zero), p->act_min, p->act_max);
+    const int32x4x2_t multiplier = vld2q_s32((const int32_t *)operands[4] + c);
+    const int16x8_t shift = vldrbq_s16((const int8_t *)operands[5] + c);
+    s.even = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.even, multiplier.val[0], vmovlbq_s16(shift)), p->output_zero), p->act_min, p->act_max);
+    s.odd = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.odd, multiplier.val[1], vmovltq_s16(shift)), p->output_zero), p->act_min, p->act_max);
     vstrbq_s16(out, vmovntq_s32(vmovnbq_s32(vdupq_n_s16(0), s.even), s.odd));
 }
 
 void dw_s8_4c_mve(const void *params, void *const *operands, const edged_task *task) {
     const edged_depthwise_s8_params *p = params;
-    const int32_t *multiplier = operands[4], *shift = operands[5], out_c = p->channels * p->multiplier;
+    const int32_t *multiplier = operands[4], out_c = p->channels * p->multiplier;
+    const int8_t *shift = operands[5];
     for (uint32_t row = task->begin; row < task->end; row++) {
         const int32_t image = (int32_t)row / p->out_h, y = (int32_t)row % p->out_h;
         const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels;
@@ -78,7 +80,7 @@ void dw_s8_4c_mve(const void *params, void *const *operands, const edged_task *t
             for (; c < out_c; c += EDGED_ROWS) {
                 const mve_pred16_t there = vctp32q((uint32_t)(out_c - c));
                 int32x4_t v = four_channels(p, operands, &taps, in, c, there);
-                v = edged_requantise_4(v, vldrwq_z_s32(multiplier + c, there), vldrwq_z_s32(shift + c, there));
+                v = edged_requantise_4(v, vldrwq_z_s32(multiplier + c, there), vldrbq_z_s32(shift + c, there));
                 vstrbq_p_s32(out + c, edged_clamp_4(vaddq_n_s32(v, p->output_zero), p->act_min, p->act_max), there);
             }
         }

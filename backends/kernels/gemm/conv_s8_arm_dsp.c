@@ -85,7 +85,8 @@ static int32_t add_residual(const edged_conv_s8_params *p, int32_t v, int32_t r)
 /* Two pixels (the second may be the first again), all channels of the band. */
 static void two_pixels(const edged_conv_s8_params *p, void *const *operands, const uint32_t *rows[2], const int32_t totals[2],
                        const ptrdiff_t pixels[2], const edged_band *b, int32_t depth) {
-    const int32_t *bias = operands[3], *multiplier = operands[4], *shift = operands[5];
+    const int32_t *bias = operands[3], *multiplier = operands[4];
+    const int8_t *shift = operands[5];
     const int8_t *residual = operands[6], *weights = operands[2];
     for (int32_t n = b->channel; n < b->channel_end; n += 2) {
         const int32_t m = n + 1 < b->channel_end ? n + 1 : n;
@@ -165,7 +166,8 @@ static int32_t sum_of(const int8_t *a, int32_t n) {
 
 void fc_s8_1x4_dsp(const void *params, void *const *operands, const edged_task *task) {
     const edged_fc_s8_params *p = params;
-    const int32_t *bias = operands[3], *multiplier = operands[4], *shift = operands[5];
+    const int32_t *bias = operands[3], *multiplier = operands[4];
+    const int8_t *shift = operands[5];
     const int32_t last = (int32_t)task->end * p->columns, end = last < p->out_c ? last : p->out_c;
     for (int32_t m = 0; m < p->rows; m++) {
         const int8_t *a = (const int8_t *)operands[1] + (ptrdiff_t)m * p->depth;

@@ -43,7 +43,7 @@ static int32x4_t four_channels(const int8_t *a, int32_t depth, void *const *oper
     }
     const int32x4_t bias = vldrwq_z_s32((const int32_t *)operands[3] + n, there);
     const int32x4_t multiplier = vldrwq_z_s32((const int32_t *)operands[4] + n, there);
-    const int32x4_t shift = vldrwq_z_s32((const int32_t *)operands[5] + n, there);
+    const int32x4_t shift = vldrbq_z_s32((const int8_t *)operands[5] + n, there);
     return edged_requantise_4(vsubq_n_s32(vaddq_s32(vldrwq_s32(sums), bias), offset), multiplier, shift);
 }
 
