@@ -102,7 +102,7 @@ def resolve(model: Model) -> Model:
     """`model` with the shapes that follow from its inputs' shapes where the file states others, or none.
 
     Files leave out what LiteRT works out before a run (the outputs of TFLite_Detection_PostProcess).
-    Shapes that only a run knows stay as they are. """
+    Shapes that only a run knows stay as they are."""
     new: dict[Tensor, Tensor] = {}
     graphs = tuple(_resolved(graph, new) for graph in model.graphs)
     if not new:

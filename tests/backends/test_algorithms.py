@@ -28,7 +28,9 @@ def test_wide_windows_are_not_gathered() -> None:
 
 def test_runs_that_waste_the_depth_are_charged_for_it() -> None:
     """Nine runs of one element take the time of nine groups of four, as runs of four elements do."""
-    narrow = replace(LAYER, in_c=1, in_pitch=1, kernel_w=1, kernel_h=9, pad_top=4, pad_left=0, out_c=256, out_pitch=256)
+    narrow = replace(
+        LAYER, in_c=1, in_pitch=1, kernel_w=1, kernel_h=9, pad_top=4, pad_left=0, out_c=256, out_pitch=256
+    )
     full = replace(narrow, in_c=4, in_pitch=4)
     times = [named(conv_options(shape, S8, 1)) for shape in (narrow, full)]
     assert times[0]["indirect"].nanoseconds > 0.8 * times[1]["indirect"].nanoseconds
@@ -61,5 +63,13 @@ def test_memory_is_that_of_the_units_scratch() -> None:
 
 
 def test_the_key_tells_layers_apart() -> None:
-    others = [replace(LAYER, out_c=17), replace(LAYER, stride_w=2), replace(LAYER, pad_top=0), replace(LAYER, in_pitch=17)]
-    assert len({conv_key(shape, "conv_s8", 1) for shape in [LAYER, *others]} | {conv_key(LAYER, "conv_s8", 2)}) == 6
+    others = [
+        replace(LAYER, out_c=17),
+        replace(LAYER, stride_w=2),
+        replace(LAYER, pad_top=0),
+        replace(LAYER, in_pitch=17),
+    ]
+    assert (
+        len({conv_key(shape, "conv_s8", 1) for shape in [LAYER, *others]} | {conv_key(LAYER, "conv_s8", 2)})
+        == 6
+    )

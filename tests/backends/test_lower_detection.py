@@ -61,5 +61,8 @@ def test_more_places_than_classes(classes: int) -> None:
     for seed in range(6):
         rng = np.random.default_rng(seed)
         model = detection(rng, "float32", 20, num_classes=2, max_classes_per_detection=classes)
-        given = [rng.normal(0, 2, (1, 20, 4)).astype(np.float32), rng.uniform(0, 1, (1, 20, 5)).astype(np.float32)]
+        given = [
+            rng.normal(0, 2, (1, 20, 4)).astype(np.float32),
+            rng.uniform(0, 1, (1, 20, 5)).astype(np.float32),
+        ]
         agree(model, given, masks=("",))

@@ -40,7 +40,9 @@ class Case:
     def one_of(self, *choices: Any) -> Any:
         return choices[self.between(0, len(choices) - 1)]
 
-    def constant(self, array: Array, quantization: Quantization | None = None, dtype: DType | None = None) -> Tensor:
+    def constant(
+        self, array: Array, quantization: Quantization | None = None, dtype: DType | None = None
+    ) -> Tensor:
         kind = dtype or DType(str(array.dtype))
         data = np.ascontiguousarray(array)
         return Tensor("c", kind, array.shape, quantization=quantization, data=memoryview(data.tobytes()))
@@ -61,7 +63,9 @@ class Case:
         data = self.rng.integers(0 if unsigned else -127, 256 if unsigned else 128, shape)
         scales = self.rng.uniform(0.0005, 0.01, shape[axis] if per_channel else 1).astype(np.float32)
         zeros = (self.between(0, 255),) if unsigned else (0,) * len(scales)
-        return self.constant(data.astype(str(dtype)), Quantization(tuple(map(float, scales)), zeros, axis), dtype)
+        return self.constant(
+            data.astype(str(dtype)), Quantization(tuple(map(float, scales)), zeros, axis), dtype
+        )
 
     def bias(self, dtype: DType, count: int) -> Tensor | None:
         if self.between(0, 4) == 0:
@@ -79,9 +83,14 @@ class Case:
 
 def shaped(node: Node) -> Node:
     """`node` with the output shape that its op infers."""
+
     def value(i: int) -> Array | None:
         t = node.optional(i)
-        return np.frombuffer(t.data, str(t.dtype)).reshape(t.shape) if t is not None and t.data is not None else None
+        return (
+            np.frombuffer(t.data, str(t.dtype)).reshape(t.shape)
+            if t is not None and t.data is not None
+            else None
+        )
 
     shapes = [None if t is None else t.shape for t in node.inputs]
     (shape,) = table()[node.kind].infer(node, shapes, value)
@@ -117,7 +126,11 @@ def check(case: Case, node: Node) -> None:
     arrays = [case.data(t) for t in inputs]
     feed = dict(zip(inputs, arrays, strict=True))
     full = [
-        None if t is None else feed[t] if t in feed else np.frombuffer(t.data or b"", str(t.dtype)).reshape(t.shape)
+        None
+        if t is None
+        else feed[t]
+        if t in feed
+        else np.frombuffer(t.data or b"", str(t.dtype)).reshape(t.shape)
         for t in node.inputs
     ]
     (want,) = evaluate_node(node, full)
@@ -125,7 +138,9 @@ def check(case: Case, node: Node) -> None:
         threads = case.one_of(1, 1, 2)
         got = run((node,), arrays, mask, threads)
         if want.dtype == np.float32:
-            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(want).max(initial=0))))
+            np.testing.assert_allclose(
+                got, want, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(want).max(initial=0)))
+            )
         else:
             np.testing.assert_array_equal(got, want, f"mask {mask or 'all'}, {threads} threads")
 
@@ -137,7 +152,9 @@ def conv(case: Case, source: DType, weight: DType, bias: DType) -> Node:
     kernel = case.one_of((1, 1), (3, 3), (case.between(1, 3), case.between(1, 3)))
     x = case.activations("x", source, size)
     y = case.activations("y", source, ())
-    w = case.weights(weight, (filters, *kernel, depth), per_channel=weight is DType.INT8 and case.between(0, 1) == 1)
+    w = case.weights(
+        weight, (filters, *kernel, depth), per_channel=weight is DType.INT8 and case.between(0, 1) == 1
+    )
     attrs = {
         "padding": case.one_of("SAME", "VALID"), "stride_h": case.between(1, 2), "stride_w": case.between(1, 2),
         "dilation_h_factor": 1, "dilation_w_factor": case.one_of(1, 1, 2) if size[2] > 5 else 1,
@@ -153,7 +170,11 @@ def dense(case: Case, source: DType, weight: DType, bias: DType) -> Node:
     y = case.activations("y", source, ())
     w = case.weights(weight, (filters, depth), per_channel=weight is DType.INT8 and case.between(0, 2) == 0)
     b = case.bias(bias, filters)
-    attrs = {"fused_activation_function": case.one_of(*RELUS), "weights_format": "DEFAULT", "keep_num_dims": False}
+    attrs = {
+        "fused_activation_function": case.one_of(*RELUS),
+        "weights_format": "DEFAULT",
+        "keep_num_dims": False,
+    }
     return Node("fully_connected", (x, w) if b is None else (x, w, b), (y,), attrs)
 
 
@@ -181,7 +202,12 @@ def product(case: Case, source: DType, weight: DType, bias: DType) -> Node:
     a = (*case.one_of((), (n,), (2, n), (1, n)), *((depth, rows) if flip_a else (rows, depth)))
     b = (*case.one_of((), (n,), (2, 1), (1,)), *((columns, depth) if flip_b else (depth, columns)))
     left, right = case.activations("a", source, a), case.activations("b", source, b)
-    return Node("batch_matmul", (left, right), (case.activations("y", source, ()),), {"adj_x": flip_a, "adj_y": flip_b})
+    return Node(
+        "batch_matmul",
+        (left, right),
+        (case.activations("y", source, ()),),
+        {"adj_x": flip_a, "adj_y": flip_b},
+    )
 
 
 KINDS = {
@@ -234,7 +260,9 @@ def test_a_residual_addition_is_part_of_its_convolution(kind: str) -> None:
         for mask in MASKS:
             got = run((made, add), [feed[t] for t in inputs], mask, case.one_of(1, 2))
             if kind == "f32":
-                np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * float(np.abs(want).max(initial=1)))
+                np.testing.assert_allclose(
+                    got, want, rtol=1e-5, atol=1e-5 * float(np.abs(want).max(initial=1))
+                )
             else:
                 np.testing.assert_array_equal(got, want, f"mask {mask or 'all'}")
 

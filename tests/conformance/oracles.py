@@ -50,7 +50,9 @@ def transposed(node: Node) -> list[Node]:
     padding, stride_w, stride_h = struct.unpack_from("<3i", node.options)
     result = node.outputs[0]
     size = np.array(result.shape, np.int32)
-    wanted = Tensor(f"{result.name}/size", DType.INT32, size.shape, data=memoryview(to_bytes(DType.INT32, size)))
+    wanted = Tensor(
+        f"{result.name}/size", DType.INT32, size.shape, data=memoryview(to_bytes(DType.INT32, size))
+    )
     sums = Tensor(f"{result.name}/sums", result.dtype, result.shape)
     attrs = {"padding": {1: "SAME", 2: "VALID"}[padding], "stride_w": stride_w, "stride_h": stride_h}
     return [
@@ -89,7 +91,9 @@ def node_by_node(model: Model, inputs: Sequence[Array]) -> Gap:
     values: dict[Tensor, Array] = dict(zip(model.main.inputs, inputs, strict=True))
 
     def value(tensor: Tensor | None) -> Array | None:
-        return None if tensor is None else values[tensor] if tensor in values else evaluation._value({}, tensor)
+        return (
+            None if tensor is None else values[tensor] if tensor in values else evaluation._value({}, tensor)
+        )
 
     for node in model.main.nodes:
         results = evaluation.step(node, [value(t) for t in node.inputs])

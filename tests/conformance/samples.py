@@ -23,7 +23,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def bmp(path: Path) -> Array:
     """uint8 (rows, columns, channels), top row first, red first."""
     data = path.read_bytes()
-    start, width, height, bits = *struct.unpack_from("<I", data, 10), *struct.unpack_from("<ii", data, 18), data[28]
+    start, width, height, bits = (
+        *struct.unpack_from("<I", data, 10),
+        *struct.unpack_from("<ii", data, 18),
+        data[28],
+    )
     channels, row = bits // 8, (width * bits // 8 + 3) // 4 * 4
     rows = np.frombuffer(data, np.uint8, row * abs(height), start).reshape(abs(height), row)
     pixels = rows[:, : width * channels].reshape(abs(height), width, channels)[:, :, ::-1]
@@ -62,9 +66,14 @@ def _unfiltered(kind: int, line: list[int], above: list[int], channels: int) -> 
 
 def stretched(pixels: Array, rows: int, columns: int) -> Array:
     """Bilinear, by pixel centres; uint8."""
-    y, x = ((np.arange(n) + 0.5) * old / n - 0.5 for n, old in ((rows, pixels.shape[0]), (columns, pixels.shape[1])))
+    y, x = (
+        (np.arange(n) + 0.5) * old / n - 0.5
+        for n, old in ((rows, pixels.shape[0]), (columns, pixels.shape[1]))
+    )
     y, x = y.clip(0, pixels.shape[0] - 1), x.clip(0, pixels.shape[1] - 1)
-    top, left = (np.minimum(np.floor(v).astype(int), n - 2) for v, n in ((y, pixels.shape[0]), (x, pixels.shape[1])))
+    top, left = (
+        np.minimum(np.floor(v).astype(int), n - 2) for v, n in ((y, pixels.shape[0]), (x, pixels.shape[1]))
+    )
     dy, dx = (y - top)[:, None, None], (x - left)[None, :, None]
     at = pixels.astype(np.float64)
     upper = at[top][:, left] * (1 - dx) + at[top][:, left + 1] * dx
@@ -132,7 +141,6 @@ _CLASSIFIERS = ("mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.25_224_quant", "m
                 "mobilenet_v1_0.75_192_quant", "mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq")  # fmt: skip
 _DIGITS = ("tinyml/mnist_valid_f", "tinyml/mnist_valid_q", "tflm/keras_lstm_mnist_ptq", "tflm/mnist_lstm_float",
            "tflm/mnist_lstm_int8")  # fmt: skip
-
 
 
 def _digit_answers(model: str, number: int) -> tuple[int, ...]:

@@ -85,7 +85,9 @@ def fitting(model: Model, seed: int = 0) -> list[Array]:
 def remembers(model: Model) -> bool:
     """True when a call may depend on the calls before."""
     nodes = [n for g in model.graphs for n in g.nodes]
-    stateful = any(n.op == "assign_variable" or (n.kind in op_table() and op_table()[n.kind].stateful) for n in nodes)
+    stateful = any(
+        n.op == "assign_variable" or (n.kind in op_table() and op_table()[n.kind].stateful) for n in nodes
+    )
     return stateful or any(t.variable for g in model.graphs for t in g.tensors)
 
 
@@ -149,7 +151,11 @@ def check(path: Path, name: str, run: Run, folder: Path) -> Row:
     row = Row(name, ops, len(calls), "LiteRT", note="" if plain is None else "its custom ops in builtin ones")
     ours = run(model, calls)
     found = gap(ours, theirs)
-    return _settled(row, found) if found.within else _second_opinion(row, data, plain or model, calls, ours, found)
+    return (
+        _settled(row, found)
+        if found.within
+        else _second_opinion(row, data, plain or model, calls, ours, found)
+    )
 
 
 def _settled(row: Row, found: Gap) -> Row:
@@ -206,7 +212,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--backend", default="reference")
     parser.add_argument("--models", type=Path, default=HERE.parents[2].parent / "shared" / "models")
-    parser.add_argument("--strict", action="store_true", help="only files with an element beyond 1e-6 + 1e-5 of it")
+    parser.add_argument(
+        "--strict", action="store_true", help="only files with an element beyond 1e-6 + 1e-5 of it"
+    )
     parser.add_argument("names", nargs="*")
     chosen = parser.parse_args()
     from edged.cli.tables import table
@@ -215,7 +223,9 @@ def main() -> None:
     found = [r for r in rows(chosen.models, run, chosen.names) if not chosen.strict or r.strict > 1]
     head = ("model", "operators", "calls", "oracle", "difference", "verdict", "note")
     print(table(head, [tuple(str(v) for v in vars(r).values())[: len(head)] for r in found]))
-    print(", ".join(f"{count} {verdict}" for verdict, count in Counter(r.verdict for r in found).most_common()))
+    print(
+        ", ".join(f"{count} {verdict}" for verdict, count in Counter(r.verdict for r in found).most_common())
+    )
 
 
 if __name__ == "__main__":

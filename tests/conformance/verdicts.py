@@ -61,14 +61,20 @@ def _between(a: Array, b: Array) -> Gap:
     if not a.size:
         return Gap()
     if a.dtype.kind != "f":
-        return Gap(lsb=float(np.abs(a.astype(object) - b.astype(object)).max()) if a.dtype.itemsize > 4 else _steps(a, b))
+        return Gap(
+            lsb=float(np.abs(a.astype(object) - b.astype(object)).max())
+            if a.dtype.itemsize > 4
+            else _steps(a, b)
+        )
     with np.errstate(invalid="ignore"):
         apart = np.abs(a.astype(np.float64) - b)
     apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, apart)
     if not np.isfinite(apart).all():
         return APART
     size = np.abs(np.where(np.isfinite(b), b, 0)).astype(np.float64)
-    return Gap(0, float(apart.max()) / max(float(size.max()), 1.0), float((apart / (ATOL + RTOL * size)).max()))
+    return Gap(
+        0, float(apart.max()) / max(float(size.max()), 1.0), float((apart / (ATOL + RTOL * size)).max())
+    )
 
 
 def _steps(a: Array, b: Array) -> float:

@@ -33,7 +33,9 @@ def test_sample_documents_every_key(table: str) -> None:
     """Each key stands in its section of the sample, commented out or not."""
     text = config.SAMPLE.read_text().replace("# ", "")
     section = re.split(rf"^\[+{table}\]+", text, maxsplit=1, flags=re.M)[1].split("\n\n", 1)[0]
-    keys = set(re.findall(r"^(\w+) = ", section, flags=re.M)) | set(re.findall(r"^\[plugins\.(\w+)", section, flags=re.M))
+    keys = set(re.findall(r"^(\w+) = ", section, flags=re.M)) | set(
+        re.findall(r"^\[plugins\.(\w+)", section, flags=re.M)
+    )
     assert keys == set(config.defaults(_TABLES[table]))
 
 
@@ -76,5 +78,7 @@ def test_paths() -> None:
     user = config.paths(config.Config(), env, uid=7)
     assert str(user.control_socket) == "/run/user/7/edged/control.sock"
     assert str(user.state) == "/home/u/.local/state/edged"
-    unit = config.paths(config.Config(), {"RUNTIME_DIRECTORY": "/run/x", "STATE_DIRECTORY": "/var/lib/x"}, uid=7)
+    unit = config.paths(
+        config.Config(), {"RUNTIME_DIRECTORY": "/run/x", "STATE_DIRECTORY": "/var/lib/x"}, uid=7
+    )
     assert (str(unit.socket), str(unit.state)) == ("/run/x/edged.sock", "/var/lib/x")

@@ -44,7 +44,9 @@ class FakeDelegate(Delegate):
         graph = subgraph.graph
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self.switch = switch
-        self.evaluation = Evaluation(Model((Graph(graph.name, graph.inputs, graph.outputs, graph.nodes), *subgraph.model.graphs[1:])))
+        self.evaluation = Evaluation(
+            Model((Graph(graph.name, graph.inputs, graph.outputs, graph.nodes), *subgraph.model.graphs[1:]))
+        )
         self.closed = False
 
     def run(self, ctx: RunContext, inputs: Sequence[memoryview], outputs: Sequence[memoryview]) -> None:
@@ -55,7 +57,8 @@ class FakeDelegate(Delegate):
             self.switch.fail_next -= 1
             raise BackendError("told to fail")
         arrays = [
-            np.frombuffer(v, numpy_dtype(t.dtype)).reshape(t.shape) for v, t in zip(inputs, self.inputs, strict=True)
+            np.frombuffer(v, numpy_dtype(t.dtype)).reshape(t.shape)
+            for v, t in zip(inputs, self.inputs, strict=True)
         ]
         if arrays and arrays[0].size:
             self.switch.order.append(int(arrays[0].reshape(-1)[0]))
@@ -74,7 +77,13 @@ class FakeBackend(Backend):
     """`microseconds` a node; `refuses`: ops it does not run."""
 
     def __init__(
-        self, name: str, *, microseconds: float = 10.0, refuses: Sequence[str] = (), trusted: bool = False, link: Link | None = None
+        self,
+        name: str,
+        *,
+        microseconds: float = 10.0,
+        refuses: Sequence[str] = (),
+        trusted: bool = False,
+        link: Link | None = None,
     ) -> None:
         self.name = name
         self.microseconds = microseconds

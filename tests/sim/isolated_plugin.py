@@ -52,8 +52,13 @@ class Moody(Delegate):
                 time.sleep(600)
             case "raise":
                 raise BackendError("the vendor library says no")
-        arrays = [np.frombuffer(v, numpy_dtype(t.dtype)).reshape(t.shape) for v, t in zip(inputs, self.inputs, strict=True)]
-        for view, result in zip(outputs, self.evaluation.call(self.evaluation.model.main, arrays), strict=True):
+        arrays = [
+            np.frombuffer(v, numpy_dtype(t.dtype)).reshape(t.shape)
+            for v, t in zip(inputs, self.inputs, strict=True)
+        ]
+        for view, result in zip(
+            outputs, self.evaluation.call(self.evaluation.model.main, arrays), strict=True
+        ):
             view[:] = np.ascontiguousarray(result).tobytes()
 
 

@@ -46,13 +46,18 @@ class RunningDaemon:
         """Starts a daemon and returns when it says READY."""
         address = self.folder / "notify"
         address.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, (self.folder / "log").open("ab") as log:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+            (self.folder / "log").open("ab") as log,
+        ):
             notify.bind(str(address))
             notify.settimeout(READY_SECONDS)
             command = [sys.executable, "-m", "edged", "--config", str(self.config), "run"]
             env = {**os.environ, **self.environment, "NOTIFY_SOCKET": str(address)}
             env.setdefault("XDG_CACHE_HOME", str(self.folder / "cache"))
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env, preexec_fn=die_with_parent)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=env, preexec_fn=die_with_parent
+            )
             while b"READY=1" not in notify.recv(4096):
                 assert self.process.poll() is None, self.log
         return self.process
@@ -86,11 +91,15 @@ class RunningDaemon:
 
     def rss(self) -> int:
         """Resident bytes."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
 
 
 @contextmanager
-def running(folder: Path, config: str = "", environment: Mapping[str, str] | None = None) -> Iterator[RunningDaemon]:
+def running(
+    folder: Path, config: str = "", environment: Mapping[str, str] | None = None
+) -> Iterator[RunningDaemon]:
     """A daemon for the length of a `with`. Fails the test when it did not end in order."""
     daemon = RunningDaemon(folder, config, environment)
     try:

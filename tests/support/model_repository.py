@@ -183,7 +183,9 @@ class Repository:
     def roll(self, model: str, rule: RolloutRule) -> None:
         """A model's rule in the channel."""
         self.rules[model] = rule
-        self.target("rollout", rollout_path(self.channel), encode(Rollout(channel=self.channel, models=self.rules)))
+        self.target(
+            "rollout", rollout_path(self.channel), encode(Rollout(channel=self.channel, models=self.rules))
+        )
 
     def release(self, model: str, version: int, data: bytes, **rest: object) -> Manifest:
         """A version for everybody, published."""

@@ -24,7 +24,9 @@ from sim.fake_backend import FakeBackend
 class Bench:
     """Fake devices with registry and recovery; `ask` runs one request and waits for its end."""
 
-    def __init__(self, *backends: FakeBackend, queue_length: int = 64, memory: int = 1 << 20, hang: float = 0.3) -> None:
+    def __init__(
+        self, *backends: FakeBackend, queue_length: int = 64, memory: int = 1 << 20, hang: float = 0.3
+    ) -> None:
         self.lines: list[str] = []
         walk = Walk()
         self.devices = [Device(b.name, b, walk.serve, queue_length) for b in backends]
@@ -83,7 +85,9 @@ def got(session: ClientSession, slot: int = 0) -> np.ndarray:
     return np.frombuffer(bytes(session.slots[slot][at : at + tensor.nbytes]), np.int8).reshape(tensor.shape)
 
 
-def ask(bench: Bench, session: ClientSession, slot: int = 0, priority: int | None = None, deadline: float = NEVER) -> Answer:
+def ask(
+    bench: Bench, session: ClientSession, slot: int = 0, priority: int | None = None, deadline: float = NEVER
+) -> Answer:
     answer = Answer()
     bench.registry.submit(session, slot + 1, slot, answer, priority, deadline)
     return answer

@@ -51,7 +51,9 @@ class Asker(threading.Thread):
                 self._judge(pick, found)
 
     def _judge(self, pick: int, found: Any) -> None:
-        same = [v for v in range(self.version, len(self.answers)) if np.array_equal(self.answers[v, pick], found)]
+        same = [
+            v for v in range(self.version, len(self.answers)) if np.array_equal(self.answers[v, pick], found)
+        ]
         if not same:
             self.failures.append(f"an answer of no version since number {self.version}")
         else:

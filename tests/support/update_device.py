@@ -109,7 +109,9 @@ def run(root: Path, repository: Repository, end: End | None = None) -> Killed:
         reached = pipe.read().split()
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status)
-    assert killed or os.WEXITSTATUS(status) == 0 or end.act is not _kill, "the device's process failed (see stderr)"
+    assert killed or os.WEXITSTATUS(status) == 0 or end.act is not _kill, (
+        "the device's process failed (see stderr)"
+    )
     return Killed(reached, killed)
 
 

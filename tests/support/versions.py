@@ -33,14 +33,23 @@ def golden(model: Model, cases: int = 3) -> bytes:
     return b"".join(parts)
 
 
-def release(repository: Repository, version: int, *, name: str = "net", spoilt: bool = False, **rest: object) -> Manifest:
+def release(
+    repository: Repository, version: int, *, name: str = "net", spoilt: bool = False, **rest: object
+) -> Manifest:
     """Version `version` of a small network, other weights each time; `spoilt`: with a wrong golden output."""
     model = chain(seed=version)
     expected = bytearray(golden(model))
     if spoilt:
         expected[-1] ^= 0x7F
     return repository.release(
-        name, version, tflite.write(model), golden=bytes(expected), cases=3, inputs=INPUTS, outputs=OUTPUTS, **rest
+        name,
+        version,
+        tflite.write(model),
+        golden=bytes(expected),
+        cases=3,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        **rest,
     )  # type: ignore[arg-type]
 
 
@@ -48,6 +57,11 @@ def toml(folder: Path, repository: Repository, url: str = "", **rest: object) ->
     """[updates] of a device of this repository; polls only when asked to."""
     root = folder / "trusted-root.json"
     root.write_bytes(repository.bootstrap)
-    lines = [f'url = "{url or repository.root}"', f'root = "{root}"', 'device = "device-1"', "poll_seconds = 100000.0"]
+    lines = [
+        f'url = "{url or repository.root}"',
+        f'root = "{root}"',
+        'device = "device-1"',
+        "poll_seconds = 100000.0",
+    ]
     lines += [f"{key} = {value}" for key, value in rest.items()]
     return "\n".join(["[updates]", *lines, ""])

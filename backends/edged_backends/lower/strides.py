@@ -3,7 +3,7 @@ stands here.
 
 A tensor is imagined as an array that is never touched; slicing, transposing and reshaping it as NumPy does
 gives a view whose offset and strides are what the `move` kernel needs. So a rule reads like the op's
-definition. """
+definition."""
 
 from __future__ import annotations
 

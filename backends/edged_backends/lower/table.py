@@ -2,7 +2,7 @@
 at load.
 
 No rule stands here. Any op of one quantised tensor (the others constant scalars) becomes a `lut` step and
-is exact by construction. """
+is exact by construction."""
 
 from __future__ import annotations
 

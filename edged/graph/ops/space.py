@@ -143,9 +143,7 @@ def reverse_sequence(node: Node, arrays: Arrays) -> Sequence[Array]:
     seq = axis_of(node, attr(node, "seq_dim", 0), x.ndim)
     batch = axis_of(node, attr(node, "batch_dim", 0), x.ndim)
     if seq == batch or lengths.shape != (x.shape[batch],):
-        raise ShapeError(
-            f"{node.where}: {lengths.shape} lengths for axes {seq} and {batch} of {x.shape}"
-        )
+        raise ShapeError(f"{node.where}: {lengths.shape} lengths for axes {seq} and {batch} of {x.shape}")
     result = x.copy()
     for index, length in enumerate(lengths):
         if not 0 <= length <= x.shape[seq]:

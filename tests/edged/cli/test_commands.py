@@ -17,7 +17,9 @@ INT8, FLOAT = str(MODELS["int8"]), str(MODELS["float"])
 
 
 def edged(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", "edged", *words], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "edged", *words], capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == status, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done
@@ -45,7 +47,14 @@ def test_infer(tmp_path: Path, backend: str) -> None:
     with np.load(SCANS) as archive:
         images, labels = archive["images"], archive["labels"]
     np.savez(tmp_path / "in.npz", image=as_input(images)[:, 0])
-    words = ["--inputs", str(tmp_path / "in.npz"), "--outputs", str(tmp_path / "out.npz"), "--backend", backend]
+    words = [
+        "--inputs",
+        str(tmp_path / "in.npz"),
+        "--outputs",
+        str(tmp_path / "out.npz"),
+        "--backend",
+        backend,
+    ]
     edged("infer", INT8, *words, "--signature", "serving_default")
     with np.load(tmp_path / "out.npz") as archive:
         answers = archive["probabilities"].argmax(axis=1)
@@ -59,7 +68,10 @@ def test_infer_by_position_and_random() -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"image": np.zeros((1, 8, 8, 1), np.float32)}, "input 'image' has dtype float32, the model takes int8"),
+        (
+            {"image": np.zeros((1, 8, 8, 1), np.float32)},
+            "input 'image' has dtype float32, the model takes int8",
+        ),
         ({"image": np.zeros((1, 9, 8, 1), np.int8)}, "cannot be resized to 1x9x8x1, it is ?x8x8x1"),
         ({"img": np.zeros((1, 8, 8, 1), np.int8)}, "no input 'image' (given: img)"),
     ],
@@ -72,7 +84,10 @@ def test_infer_mistakes(tmp_path: Path, arrays: dict[str, np.ndarray], message: 
 def test_infer_not_an_archive(tmp_path: Path) -> None:
     (tmp_path / "in.npz").write_text("hello")
     assert "not an .npz file" in edged("infer", INT8, "--inputs", str(tmp_path / "in.npz"), status=1).stderr
-    assert "no signature 'x' (it has: serving_default)" in edged("infer", INT8, "--signature", "x", status=1).stderr
+    assert (
+        "no signature 'x' (it has: serving_default)"
+        in edged("infer", INT8, "--signature", "x", status=1).stderr
+    )
     assert "no backend 'gpu' (there are: cpu" in edged("infer", INT8, "--backend", "gpu", status=1).stderr
 
 
@@ -80,9 +95,13 @@ def test_plan() -> None:
     facts = json.loads(edged("plan", INT8, "--json").stdout)
     assert [s["device"] for s in facts["subgraphs"]] == ["cpu"]
     assert all("us here" in n["reason"] for n in facts["subgraphs"][0]["nodes"])
-    out = edged("plan", INT8, "--backend", "cpu", "--backend", "reference", "--pin", "softmax=reference").stdout
+    out = edged(
+        "plan", INT8, "--backend", "cpu", "--backend", "reference", "--pin", "softmax=reference"
+    ).stdout
     assert "subgraph 1 on reference" in out
-    refused = edged("plan", INT8, "--backend", "cpu", "--backend", "reference", "--require", "reference=0.5", status=1)
+    refused = edged(
+        "plan", INT8, "--backend", "cpu", "--backend", "reference", "--require", "reference=0.5", status=1
+    )
     assert "of the MACs would run on reference, 50.0% are required" in refused.stderr
 
 

@@ -17,13 +17,17 @@ from support.daemon import running
 
 def tmux(folder: Path, *words: str) -> str:
     """One tmux command on a server of its own."""
-    return subprocess.run(["tmux", "-S", str(folder / "tmux"), *words], capture_output=True, text=True, check=True, timeout=20).stdout
+    return subprocess.run(
+        ["tmux", "-S", str(folder / "tmux"), *words], capture_output=True, text=True, check=True, timeout=20
+    ).stdout
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed: apt-get install tmux")
 def test_top(tmp_path: Path) -> None:
     with running(tmp_path, f'[[model]]\nname = "digits"\npath = "{MODELS["int8"]}"\n') as daemon:
-        command = f"{sys.executable} -m edged --config {daemon.config} top --interval 0.1; echo ended; sleep 60"
+        command = (
+            f"{sys.executable} -m edged --config {daemon.config} top --interval 0.1; echo ended; sleep 60"
+        )
         tmux(tmp_path, "-f", "/dev/null", "new-session", "-d", "-x", "150", "-y", "30", command)
         try:
             with daemon.connect() as client:

@@ -22,7 +22,7 @@ from support.small_models import chain
 
 X = np.arange(8, dtype=np.int8)[None]
 
-GARBAGE = '''
+GARBAGE = """
 import numpy as np
 from edged.backend import Backend, BackendEntry, Cost, Delegate, YES
 from edged.hookspecs import hookimpl
@@ -42,7 +42,7 @@ class GarbageBackend(Backend):
 @hookimpl
 def edged_register_backends(config):
     return [BackendEntry("garbage", GarbageBackend)]
-'''
+"""
 
 
 def site(folder: Path, module: str, text: str) -> dict[str, str]:
@@ -128,7 +128,10 @@ def test_state_that_cannot_be_written(tmp_path: Path, model: tuple[str, np.ndarr
 
 def test_a_deleted_socket_file(tmp_path: Path) -> None:
     """Who is connected stays; the next daemon takes the path again."""
-    with running(tmp_path, f'[[model]]\nname = "digits"\npath = "{MODELS["int8"]}"\n') as daemon, daemon.connect() as client:
+    with (
+        running(tmp_path, f'[[model]]\nname = "digits"\npath = "{MODELS["int8"]}"\n') as daemon,
+        daemon.connect() as client,
+    ):
         model = client.open("digits")
         daemon.socket.unlink()
         model(np.zeros((1, 8, 8, 1), np.int8))
@@ -146,5 +149,9 @@ def test_a_damaged_file_of_measurements(tmp_path: Path, model: tuple[str, np.nda
 
 
 def test_unknown_model_is_the_clients_error(tmp_path: Path) -> None:
-    with running(tmp_path) as daemon, daemon.connect() as client, pytest.raises(RequestError, match="loaded: none"):
+    with (
+        running(tmp_path) as daemon,
+        daemon.connect() as client,
+        pytest.raises(RequestError, match="loaded: none"),
+    ):
         client.open("nothing")

@@ -52,7 +52,10 @@ def test_every_session_has_its_own_stream(daemon: RunningDaemon, models: Path) -
     source = read_model(models / f"{SERVED['wake_word']}.tflite")
     rng = np.random.default_rng(1)
     frames = rng.integers(-128, 128, (2, 40, *source.main.inputs[0].shape)).astype(np.int8)
-    alone = [[next(iter(e.run([f]).values())) for f in stream] for e, stream in ((Evaluation(source), s) for s in frames)]
+    alone = [
+        [next(iter(e.run([f]).values())) for f in stream]
+        for e, stream in ((Evaluation(source), s) for s in frames)
+    ]
     with daemon.connect() as one, daemon.connect() as two:
         sessions = [one.open("wake_word"), two.open("wake_word")]
         for step in range(40):

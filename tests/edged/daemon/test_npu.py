@@ -163,7 +163,9 @@ def test_three_models_share_it(tmp_path: Path, library: Path) -> None:
         path.write_bytes(tflite.write(model))
         x = seeded(model.main.inputs, seed)[0]
         wanted[name] = x, next(iter(Evaluation(model).run([x]).values()))
-        lines.append(f'[[model]]\nname = "{name}"\npath = "{path}"\npin = {{ fully_connected = "npu:sim" }}\n')
+        lines.append(
+            f'[[model]]\nname = "{name}"\npath = "{path}"\npin = {{ fully_connected = "npu:sim" }}\n'
+        )
     table = npu_sim.table(library, mood_file=tmp_path / "mood")
     with running(tmp_path, table + "".join(lines)) as daemon:
         rig = Rig(tmp_path, daemon)

@@ -220,12 +220,13 @@ def test_policy_by_peer_credentials(tmp_path: Path) -> None:
 
 
 def test_unknown_command(daemon: RunningDaemon) -> None:
-    with daemon.connect() as client, pytest.raises(RequestError, match=r"no command 'dance'.*there are: load, unload"):
+    with (
+        daemon.connect() as client,
+        pytest.raises(RequestError, match=r"no command 'dance'.*there are: load, unload"),
+    ):
         client.control("dance")
 
 
 def test_no_daemon(tmp_path: Path) -> None:
     with pytest.raises(IpcError):
         connect(str(tmp_path / "none.sock"))
-
-

@@ -32,7 +32,14 @@ def test_every_point(tmp_path: Path, delta: bool) -> None:
         assert check(tmp_path / "device") == version
         at += 1
     assert at > 30
-    assert {"put.rename", "stage.commit", "attempt.commit", "trial", "succeed.commit", "floors.commit"} <= names
+    assert {
+        "put.rename",
+        "stage.commit",
+        "attempt.commit",
+        "trial",
+        "succeed.commit",
+        "floors.commit",
+    } <= names
     assert ("delta.applied" in names) == delta
     print(f"{at} points")
 

@@ -52,7 +52,9 @@ def fill(folder: Path, leave: int) -> Path:
 
 
 @pytest.mark.parametrize("leave", [0, 30_000, 90_000, 200_000])
-def test_full_in_the_middle(disk: Disk, repository: Repository, leave: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_in_the_middle(
+    disk: Disk, repository: Repository, leave: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the check of free space, as when somebody else fills the disk meanwhile."""
     monkeypatch.setattr(blobs_module, "RESERVE", -(1 << 40))
     device = disk.mount / "device"
@@ -93,7 +95,9 @@ def test_read_only(disk: Disk, repository: Repository) -> None:
 def test_torn_partial_files_are_mended(tmp_path: Path, repository: Repository) -> None:
     """Each of these stood at the blob's place in partial/ before: a beginning, too much, other bytes, a hole."""
     good = content(2)
-    for number, torn in enumerate([good[:10_001], good + b"more", b"\0" * len(good), good[:8192] + b"\0" * 9000]):
+    for number, torn in enumerate(
+        [good[:10_001], good + b"more", b"\0" * len(good), good[:8192] + b"\0" * 9000]
+    ):
         device = tmp_path / f"device{number}"
         go(device, repository)
         publish(repository, 2 + number, delta=False)

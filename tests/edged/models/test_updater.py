@@ -126,7 +126,9 @@ def test_a_version_that_failed_is_not_brought_again(device: Device) -> None:
 
 
 def test_refuses_an_old_repository_after_its_own_cache_was_emptied(device: Device, tmp_path: Path) -> None:
-    old = {p.relative_to(device.repository.root): p.read_bytes() for p in device.repository.root.rglob("*.json")}
+    old = {
+        p.relative_to(device.repository.root): p.read_bytes() for p in device.repository.root.rglob("*.json")
+    }
     device.poll()
     device.activate()
     device.repository.release("m", 2, noise(9000, 2))

@@ -37,7 +37,9 @@ def detection(
 ) -> Model:
     boxes, classes = int(rng.integers(1, 40)), int(rng.integers(1, 5))
     found = options(rng, classes, regular or single)
-    anchors = np.concatenate([rng.uniform(0, 1, (boxes, 2)), rng.uniform(0.05, 0.6, (boxes, 2))], axis=1).astype(np.float32)
+    anchors = np.concatenate(
+        [rng.uniform(0, 1, (boxes, 2)), rng.uniform(0.05, 0.6, (boxes, 2))], axis=1
+    ).astype(np.float32)
     quantised = dtype != "float32"
     parts = [quant(0.05, 10), quant(0.004, 0), quant(0.005, 0)] if quantised else [None] * 3
     if quantised:
@@ -52,7 +54,12 @@ def detection(
         tensor(dtype, (1, boxes, classes + background), parts[1]),
         last,
     ]
-    return one_op("custom:TFLite_Detection_PostProcess", inputs, outputs, options=packed({**found, "use_regular_nms": regular}))
+    return one_op(
+        "custom:TFLite_Detection_PostProcess",
+        inputs,
+        outputs,
+        options=packed({**found, "use_regular_nms": regular}),
+    )
 
 
 def scored(rng: Rng, model: Model, *, ties: bool) -> list[np.ndarray]:
@@ -83,9 +90,15 @@ def test_equals_litert(regular: bool, dtype: str, ties: bool, count: int) -> Non
     detections = 0
     for seed in range(count * 4):
         rng = np.random.default_rng(seed)
-        model = detection(rng, regular, dtype, background=bool(rng.integers(0, 2)), single=ties or dtype == "uint8")
+        model = detection(
+            rng, regular, dtype, background=bool(rng.integers(0, 2)), single=ties or dtype == "uint8"
+        )
         found = options_of(model.main.nodes[0].options)
-        limits = (regular, min(found.max_classes_per_detection, found.num_classes), found.max_classes_per_detection)
+        limits = (
+            regular,
+            min(found.max_classes_per_detection, found.num_classes),
+            found.max_classes_per_detection,
+        )
         inputs = scored(rng, model, ties=ties)
         ours = shown(list(Evaluation(model).run(inputs).values()), *limits)
         theirs = shown(litert(write(model), inputs), *limits)
@@ -117,7 +130,9 @@ def test_mistakes_are_named() -> None:
     node = model.main.nodes[0]
     for raw, message in ((b"", "too short for a flexbuffer"), (packed({"num_classes": 3}), "bad options")):
         with pytest.raises(ModelError, match=message):
-            evaluate_node(replace(node, options=raw), [np.zeros(t.shape, np.float32) for t in node.inputs if t])
+            evaluate_node(
+                replace(node, options=raw), [np.zeros(t.shape, np.float32) for t in node.inputs if t]
+            )
     boxes = np.zeros((1, 3, 4), np.float32)
     with pytest.raises(ShapeError, match="do not fit"):
         evaluate_node(node, [boxes, np.zeros((1, 3, 9), np.float32), np.zeros((2, 4), np.float32)])

@@ -52,7 +52,9 @@ def strided_slice(rng: Rng) -> Model | None:
     kinds: list[str] = []
     for kind in rng.choice(["slice", "slice", "new", "dots"], int(rng.integers(1, len(old) + 2))):
         full = kinds.count("slice") == len(old)
-        kinds.append("slice" if kind == "dots" and "dots" in kinds and not full else "new" if full else str(kind))
+        kinds.append(
+            "slice" if kind == "dots" and "dots" in kinds and not full else "new" if full else str(kind)
+        )
     count = len(kinds)
     begin, end = rng.integers(-7, 8, count).tolist(), rng.integers(-7, 8, count).tolist()
     steps = rng.choice([1, 1, 2, -1], count).tolist()
@@ -109,7 +111,10 @@ def pad(rng: Rng) -> Model:
 
 
 def mirror_pad(rng: Rng) -> Model:
-    dtype, old = pick(rng, ("float32", "int8", "int16", "int32", "int64")), tuple(rng.integers(3, 6, 3).tolist())
+    dtype, old = (
+        pick(rng, ("float32", "int8", "int16", "int32", "int64")),
+        tuple(rng.integers(3, 6, 3).tolist()),
+    )
     amounts = rng.integers(0, 3, (3, 2)).astype(np.int32)
     new = [int(d + a.sum()) for d, a in zip(old, amounts, strict=True)]
     mode = {"mode": pick(rng, ("REFLECT", "SYMMETRIC"))}
@@ -145,7 +150,9 @@ def range_(rng: Rng) -> Model:
             "range", [scalar(dtype, v) for v in (start + 0.5, limit + 0.25, step * 0.7)],
             [(dtype, (int(np.ceil((limit - start - 0.25) / (step * 0.7))),))],
         )  # fmt: skip
-    return one_op("range", [scalar(dtype, v) for v in (start, limit, step)], [(dtype, (-(-(limit - start) // step),))])
+    return one_op(
+        "range", [scalar(dtype, v) for v in (start, limit, step)], [(dtype, (-(-(limit - start) // step),))]
+    )
 
 
 def fill(rng: Rng) -> Model:
@@ -162,7 +169,12 @@ def topk(rng: Rng) -> Model:
     dtype = pick(rng, ("float32", "int8", "uint8", "int16", "int32", "int64"))
     old = shape(rng, int(rng.integers(1, 4)), 9)
     new = (*old[:-1], int(rng.integers(1, old[-1] + 1)))
-    return one_op("topk_v2", [typed(dtype, old), scalar("int32", new[-1])], [typed(dtype, new), ("int32", new)], version=3)
+    return one_op(
+        "topk_v2",
+        [typed(dtype, old), scalar("int32", new[-1])],
+        [typed(dtype, new), ("int32", new)],
+        version=3,
+    )
 
 
 def one_hot(rng: Rng) -> Model:
@@ -223,7 +235,9 @@ def sparse_to_dense(rng: Rng) -> Model:
 def unique(rng: Rng) -> Model:
     dtype, kind, count = pick(rng, (*PLAIN, "int16")), pick(rng, ("INT32", "INT64")), int(rng.integers(1, 9))
     source = constant(dtype, rng.integers(0, 4, count), QUANT.get(dtype))
-    return one_op("unique", [source], [typed(dtype, (count,)), (kind.lower(), (count,))], {"idx_out_type": kind})
+    return one_op(
+        "unique", [source], [typed(dtype, (count,)), (kind.lower(), (count,))], {"idx_out_type": kind}
+    )
 
 
 def embedding_lookup(rng: Rng) -> Model:
@@ -231,7 +245,12 @@ def embedding_lookup(rng: Rng) -> Model:
     rows, new = constant("int32", rng.integers(0, old[0], 4).astype(np.int32)), [("float32", (4, *old[1:]))]
     if rng.random() < 0.5:
         return one_op("embedding_lookup", [rows, constant("float32", random_array(rng, "float32", old))], new)
-    return one_op("embedding_lookup", [rows, constant("int8", random_array(rng, "int8", old), quant(0.05))], new, version=2)
+    return one_op(
+        "embedding_lookup",
+        [rows, constant("int8", random_array(rng, "int8", old), quant(0.05))],
+        new,
+        version=2,
+    )
 
 
 def reverse_sequence(rng: Rng) -> Model:
@@ -260,7 +279,11 @@ def matrix_set_diag(rng: Rng) -> Model:
 
 def space_to_batch(rng: Rng) -> Model:
     """Three dimensions: one block size."""
-    dtype, (n, h, c), block = pick(rng, ("float32", "int8", "uint8")), shape(rng, 3, 3), int(rng.integers(1, 4))
+    dtype, (n, h, c), block = (
+        pick(rng, ("float32", "int8", "uint8")),
+        shape(rng, 3, 3),
+        int(rng.integers(1, 4)),
+    )
     pads = rng.integers(0, 3, (1, 2)).astype(np.int32)
     pads[0, 1] += -(h + int(pads.sum())) % block
     new = (n * block, (h + int(pads.sum())) // block, c)
@@ -272,7 +295,11 @@ def batch_to_space(rng: Rng) -> Model:
     dtype, (n, h, c), block = pick(rng, PLAIN), shape(rng, 3, 3), int(rng.integers(1, 4))
     front = int(rng.integers(0, h * block))
     back = int(rng.integers(0, h * block - front))
-    ins = [typed(dtype, (n * block, h, c)), i32(block), constant("int32", np.array([[front, back]], np.int32))]
+    ins = [
+        typed(dtype, (n * block, h, c)),
+        i32(block),
+        constant("int32", np.array([[front, back]], np.int32)),
+    ]
     return one_op("batch_to_space_nd", ins, [typed(dtype, (n, h * block - front - back, c))])
 
 
@@ -291,14 +318,21 @@ def dynamic_update_slice(rng: Rng) -> Model:
     dtype, old = pick(rng, ("float32", "int8", "int32", "int64", "bool")), shape(rng, 3)
     part = [int(rng.integers(1, d + 1)) for d in old]
     starts = constant(pick(rng, INDEX), np.array([int(rng.integers(-2, d + 2)) for d in old]))
-    return one_op("dynamic_update_slice", [typed(dtype, old), typed(dtype, part), starts], [typed(dtype, old)], version=2)
+    return one_op(
+        "dynamic_update_slice",
+        [typed(dtype, old), typed(dtype, part), starts],
+        [typed(dtype, old)],
+        version=2,
+    )
 
 
 def transpose(rng: Rng) -> Model:
     dtype, old = pick(rng), shape(rng, int(rng.integers(1, 7)), 3)
     perm = rng.permutation(len(old)).tolist()
     given = [p - len(old) if rng.random() < 0.3 else p for p in perm]
-    return one_op("transpose", [typed(dtype, old), i32(*given)], [typed(dtype, [old[p] for p in perm])], version=4)
+    return one_op(
+        "transpose", [typed(dtype, old), i32(*given)], [typed(dtype, [old[p] for p in perm])], version=4
+    )
 
 
 CASES: dict[str, Make] = {
@@ -329,7 +363,11 @@ def through_cpu(model: Model, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """By kernels where there are any, else by NumPy inside the same program."""
     delegate = CpuBackend(threads=1).prepare(PrepareContext(threads=1), Subgraph(model.main, model))
     results = [aligned(t.nbytes) for t in model.main.outputs]
-    delegate.run(RunContext(), [memoryview(np.ascontiguousarray(a)).cast("B") for a in inputs], [r.data for r in results])
+    delegate.run(
+        RunContext(),
+        [memoryview(np.ascontiguousarray(a)).cast("B") for a in inputs],
+        [r.data for r in results],
+    )
     return [
         np.frombuffer(r.tobytes(), str(t.dtype)).reshape(t.shape)
         for r, t in zip(results, model.main.outputs, strict=True)
@@ -343,7 +381,9 @@ def test_the_cpu_backend_agrees(name: str) -> None:
         model = CASES[name](rng)
         if model is not None:
             inputs = random_inputs(rng, model)
-            for ours, theirs in zip(through_cpu(model, inputs), Evaluation(model).run(inputs).values(), strict=True):
+            for ours, theirs in zip(
+                through_cpu(model, inputs), Evaluation(model).run(inputs).values(), strict=True
+            ):
                 np.testing.assert_allclose(ours, theirs, 1e-5, 1e-6, err_msg=str(model))
 
 

@@ -23,7 +23,10 @@ def window(rng: Rng) -> Model:
     weights = constant("int16", rng.integers(-32768, 32768, size).astype(np.int16))
     ends = [tensor("int16", (frames, size)) for _ in "io"]
     return one_op(
-        "custom:SignalWindow", [ends[0], weights], [ends[1]], options=packed({"shift": int(rng.integers(0, 16))})
+        "custom:SignalWindow",
+        [ends[0], weights],
+        [ends[1]],
+        options=packed({"shift": int(rng.integers(0, 16))}),
     )
 
 
@@ -44,7 +47,10 @@ def rfft(dtype: str) -> Callable[[Rng], Model]:
         given, rows = int(rng.integers(1, size + 1)), int(rng.integers(1, 3))
         options = packed({"T": CODES[dtype], "fft_length": size})
         return one_op(
-            "custom:SignalRfft", [tensor(dtype, (rows, given))], [tensor(dtype, (rows, size + 2))], options=options
+            "custom:SignalRfft",
+            [tensor(dtype, (rows, given))],
+            [tensor(dtype, (rows, size + 2))],
+            options=options,
         )
 
     return make
@@ -54,7 +60,9 @@ def irfft(dtype: str) -> Callable[[Rng], Model]:
     def make(rng: Rng) -> Model:
         size = int(rng.choice(LENGTHS))
         options = packed({"T": CODES[dtype], "fft_length": size})
-        return one_op("custom:SignalIrfft", [tensor(dtype, (size + 2,))], [tensor(dtype, (size,))], options=options)
+        return one_op(
+            "custom:SignalIrfft", [tensor(dtype, (size + 2,))], [tensor(dtype, (size,))], options=options
+        )
 
     return make
 
@@ -62,7 +70,9 @@ def irfft(dtype: str) -> Callable[[Rng], Model]:
 def energy(rng: Rng) -> Model:
     count = int(rng.integers(1, 60))
     options = packed({"end_index": count, "start_index": 0})
-    return one_op("custom:SignalEnergy", [tensor("int16", (2 * count,))], [tensor("uint32", (count,))], options=options)
+    return one_op(
+        "custom:SignalEnergy", [tensor("int16", (2 * count,))], [tensor("uint32", (count,))], options=options
+    )
 
 
 def filter_bank(rng: Rng) -> Model:
@@ -110,9 +120,14 @@ def pcan(rng: Rng) -> Model:
 
 def logarithm(rng: Rng) -> Model:
     count = int(rng.integers(1, 60))
-    options = packed({"input_correction_bits": int(rng.integers(0, 8)), "output_scale": int(rng.integers(1, 200))})
+    options = packed(
+        {"input_correction_bits": int(rng.integers(0, 8)), "output_scale": int(rng.integers(1, 200))}
+    )
     return one_op(
-        "custom:SignalFilterBankLog", [tensor("uint32", (count,))], [tensor("int16", (count,))], options=options
+        "custom:SignalFilterBankLog",
+        [tensor("uint32", (count,))],
+        [tensor("int16", (count,))],
+        options=options,
     )
 
 
@@ -201,7 +216,9 @@ def test_an_unfilled_framer_says_so() -> None:
     options = packed({"frame_size": 5, "frame_step": 2, "prefill": False})
     ends = [tensor("int16", (2,)), tensor("int16", (1, 5)), tensor("bool", ())]
     evaluation = Evaluation(one_op("custom:SignalFramer", ends[:1], ends[1:], options=options))
-    results = [list(evaluation.run([np.array(v, np.int16)]).values()) for v in ((1, 2), (3, 4), (5, 6), (7, 8))]
+    results = [
+        list(evaluation.run([np.array(v, np.int16)]).values()) for v in ((1, 2), (3, 4), (5, 6), (7, 8))
+    ]
     assert [bool(full) for _, full in results] == [False, False, True, True]
     assert results[2][0].tolist() == [[1, 2, 3, 4, 5]]
     assert results[3][0].tolist() == [[3, 4, 5, 6, 7]]
@@ -219,7 +236,9 @@ def test_scaling_counts_as_the_c_code_does_behind_the_least_number() -> None:
         check(model, [[values]], oracle=MICRO)
 
 
-@pytest.mark.parametrize(("size", "expected"), [(256, [4, 4, 4, 4]), (8, [4, 2]), (30, [2, 3, 5]), (7, [7]), (1, [])])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(256, [4, 4, 4, 4]), (8, [4, 2]), (30, [2, 3, 5]), (7, [7]), (1, [])]
+)
 def test_factors(size: int, expected: list[int]) -> None:
     assert factors(size) == expected
 

@@ -20,7 +20,9 @@ FIXED = np.array([3.0, 4.0], np.float32)
 
 @pytest.fixture(params=["cpu", "reference"])
 def house(request: pytest.FixtureRequest) -> Iterator[House]:
-    made = House(Config(cpu=CpuConfig(threads=1), limits=LimitsConfig(memory_bytes=1 << 28)), only=[request.param])
+    made = House(
+        Config(cpu=CpuConfig(threads=1), limits=LimitsConfig(memory_bytes=1 << 28)), only=[request.param]
+    )
     yield made
     made.close()
 
@@ -82,7 +84,9 @@ def test_a_memory_goes_over_to_another_delegate() -> None:
         state = delegate.new_state()
         delegate.restore(state, saved)
         result = np.zeros((1, 2), np.int16)
-        delegate.run(RunContext(state=state), [memoryview(np.full((1, 2), step + 1, np.int16))], [memoryview(result)])
+        delegate.run(
+            RunContext(state=state), [memoryview(np.full((1, 2), step + 1, np.int16))], [memoryview(result)]
+        )
         heard.append(result.tolist())
         saved = dict(delegate.save(state))
         delegate.close()
