@@ -16,6 +16,7 @@ static void fill_wide(int16_t *to, ptrdiff_t n, int value) {
 #define FILL(to, n) fill_wide(to, n, zero)
 #include "conv_unit_s8.inc"
 
+#define S8_SIXTEEN 0
 #define CONV_S8 conv_s8_6x8_neon
 #define FC_S8 fc_s8_6x8_neon
 #include "conv_s8_neon.inc"
