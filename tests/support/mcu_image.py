@@ -97,6 +97,8 @@ def bare(generated: Generated, folder: Path, board: str, level: str = "-O2") -> 
         f'#include <stdint.h>\n#include "{name}.h"\n'
         f"static uint8_t arena[{upper}_ARENA_BYTES] __attribute__((aligned(16))), state[{upper}_STATE_BYTES + 1];\n"
         "extern uint32_t __stack, __data_start__, __data_end__, __data_load__, __bss_start__, __bss_end__;\n"
+        # its loops stay loops: else gcc makes calls of memcpy and memset, which only a model that needs them should link
+        '__attribute__((optimize("no-tree-loop-distribute-patterns")))\n'
         "void reset(void) { *(volatile uint32_t *)0xE000ED88 |= 0xFu << 20;\n"
         "uint32_t *to = &__data_start__, *from = &__data_load__; while (to < &__data_end__) *to++ = *from++;\n"
         f"for (to = &__bss_start__; to < &__bss_end__; to++) *to = 0; {name}_init(state); for (;;) {name}_run(arena, state); }}\n"

@@ -14,6 +14,7 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.backend import Subgraph
 from edged.errors import BackendError
@@ -110,7 +111,16 @@ class _Printer:
         self.kernels = sorted({call.kernel.name for step in self.steps for call in step.calls})
         both = [found for step in self.steps for found in self._constants(step)]
         self.used = sorted({index for index, narrow in both if not narrow})
-        self.narrow = sorted({index for index, narrow in both if narrow})
+        self.shifts = self._shared({index for index, narrow in both if narrow})
+        self.narrow = sorted(set(self.shifts.values()))
+
+    def _shared(self, narrow: set[int]) -> dict[int, int]:
+        """Shift constant -> the one printed for it: the largest that begins with its values."""
+        values = {i: self._narrow(i).tobytes() for i in narrow}
+        made: dict[int, int] = {}
+        for index in sorted(narrow, key=lambda i: (-len(values[i]), i)):
+            made[index] = next((i for i in made.values() if values[i].startswith(values[index])), index)
+        return made
 
     @staticmethod
     def _constants(step: KernelStep) -> list[tuple[int, bool]]:
@@ -158,9 +168,12 @@ class _Printer:
         return f"static const {kind} c{index}[{len(words)}] = {{\n    {lines}\n}};"
 
     def _shifts(self, index: int) -> str:
-        values = self.program.constants[index].view("<i4").reshape(-1)
-        words = ", ".join(map(str, values.astype(np.int8).tolist()))
+        values = self._narrow(index)
+        words = ", ".join(map(str, values.tolist()))
         return f"static const int8_t s{index}[{values.size}] = {{{words}}};"
+
+    def _narrow(self, index: int) -> NDArray[np.int8]:
+        return self.program.constants[index].view("<i4").reshape(-1).astype(np.int8)
 
     def _step(self, index: int, step: KernelStep) -> str:
         room = self.layout.scratch.get(index)
@@ -186,7 +199,7 @@ class _Printer:
             return "0"
         there = anchor(ref)
         if there.value.space is Space.CONSTANT and _narrowed(step, place):
-            return f"EDGED_CONSTANT(s{there.value.index}, {there.offset // 4})"
+            return f"EDGED_CONSTANT(s{self.shifts[there.value.index]}, {there.offset // 4})"
         if there.value.space is Space.CONSTANT:
             return f"EDGED_CONSTANT(c{there.value.index}, {there.offset})"
         if there.value.space is Space.VARIABLE:
