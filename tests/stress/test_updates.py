@@ -165,7 +165,7 @@ def kills(folder: Path, workspace: Workspace, updates: int, seed: int) -> int:
         for version in range(2, updates + 2):
             fleet.publish(version)
             daemon.control("update")
-            time.sleep(rng.uniform(0.0, 1.2 * usual))
+            time.sleep(rng.uniform(0.0, 2.0 * usual))
             daemon.restart()
             found = fleet.serves(daemon)
             assert found in (version - 1, version), (version, found, daemon.log)
@@ -183,4 +183,4 @@ def test_the_daemon_is_killed_in_every_update(tmp_path: Path, workspace: Workspa
 def test_the_daemon_is_killed_in_a_hundred_updates(tmp_path: Path, workspace: Workspace) -> None:
     early = kills(tmp_path, workspace, 100, seed=2)
     print(f"{early} of 100 kills were before the swap")
-    assert 20 <= early <= 99
+    assert 1 <= early <= 99
