@@ -24,7 +24,7 @@ from edged_backends.mcu.elf import flat
 SECONDS = 300.0
 FREESTANDING = Path(__file__).with_name("freestanding")
 FLAGS = (
-    *("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections", "-ffreestanding"),
+    *("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections"),
     *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror"),
 )
 TELLING = ("error:", "undefined", "overflow", "will not fit", "a program keeps", "cannot find")
@@ -88,7 +88,15 @@ class Compiler:
     def flags(self, target: Target) -> tuple[str, ...]:
         if self.kind == "gcc":
             return (*target.gcc, "--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections")
-        hidden = ("-isystem", str(FREESTANDING), "-fno-sanitize=all", "-g0", "-Wl,--gc-sections")
+        hidden = (
+            "-ffreestanding",
+            "-fbuiltin",
+            "-isystem",
+            str(FREESTANDING),
+            "-fno-sanitize=all",
+            "-g0",
+            "-Wl,--gc-sections",
+        )
         abi = "eabi" if "-mfloat-abi=soft" in target.gcc else "eabihf"
         return ("-target", f"thumb-freestanding-{abi}", *target.clang, *hidden)
 
