@@ -10,6 +10,7 @@
 #include "frame.h"
 #include "program.h"
 #include "sha256.h"
+#include "text.h"
 
 enum { VERSION = 1, FIRMWARE = 1, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, HEADER = 8, SLOT_AREA = 0xFFFF };
 enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
@@ -230,7 +231,22 @@ static void request(uint32_t size) {
     }
 }
 
+/* The whole line of text that a '%' ended, or false: it was a byte of a frame. */
+static bool text_in(void) {
+    if (skipping || !edged_is_text(frame, held)) {
+        return false;
+    }
+    frame[held] = 0;
+    held = 0;
+    ran_any = false; /* it may run the program: a repeated RUN must not get the old result for new tensors */
+    edged_text((const char *)frame, program, state);
+    return true;
+}
+
 static void byte_in(uint8_t byte) {
+    if (byte == '%' && held < sizeof frame && text_in()) {
+        return;
+    }
     if (byte != 0) {
         skipping = skipping || held == sizeof frame;
         if (!skipping) {

@@ -1,0 +1,220 @@
+/* MLPerf Tiny's text protocol, as its runner speaks it (github.com/mlcommons/tiny, benchmark/api): a command ends in '%', every
+ * answer is a line, the last one "m-ready". Performance mode: `timestamp` gives microseconds.
+ *
+ * Not a model's own code: `infer` takes the bytes of `db` as the inputs in order and `results` prints the bytes of the first
+ * output as signed integers, because a program knows no scales. */
+#include "text.h"
+
+#include <string.h>
+
+#include "board.h"
+
+static uint32_t expected, loaded;
+static uint64_t elapsed; /* ticks; board_ticks wraps */
+static uint32_t last_ticks;
+
+static void say(const char *text) {
+    while (*text) {
+        board_put((uint8_t)*text++);
+    }
+}
+
+static void say_number(uint64_t value) {
+    char digits[21];
+    unsigned at = sizeof digits - 1;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    say(digits + at);
+}
+
+static void say_count(const char *before, uint64_t value, const char *after) {
+    say(before);
+    say_number(value);
+    say(after);
+}
+
+/* The number at `*at`, or `otherwise` where there is none; at most a million. */
+static uint32_t number(const char **at, uint32_t otherwise) {
+    while (**at == ' ') {
+        ++*at;
+    }
+    uint32_t value = 0;
+    bool any = false;
+    for (; **at >= '0' && **at <= '9'; ++*at) {
+        value = value > 100000 ? 1000000 : value * 10 + (uint32_t)(**at - '0');
+        any = true;
+    }
+    return any ? value : otherwise;
+}
+
+/* Steps over `word` at `*at` when it stands there as a whole word. */
+static bool is_word(const char **at, const char *word) {
+    size_t size = strlen(word);
+    if (strncmp(*at, word, size) != 0 || ((*at)[size] != 0 && (*at)[size] != ' ')) {
+        return false;
+    }
+    *at += size;
+    while (**at == ' ') {
+        ++*at;
+    }
+    return true;
+}
+
+static int nibble(char digit) {
+    return digit >= '0' && digit <= '9'   ? digit - '0'
+           : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+           : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                          : -1;
+}
+
+static void count_ticks(void) {
+    uint32_t now = board_ticks();
+    elapsed += now - last_ticks;
+    last_ticks = now;
+}
+
+static void timestamp(void) {
+    count_ticks();
+    uint64_t whole = elapsed / board.clock_hz, rest = elapsed % board.clock_hz;
+    say_count("m-lap-us-", whole * 1000000 + rest * 1000000 / board.clock_hz, "\r\n");
+}
+
+static uint32_t inputs_bytes(const edged_program *program) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < program->inputs; i++) {
+        sum += program->bytes[i];
+    }
+    return sum;
+}
+
+/* Where the bytes of `db` are kept (behind the program's arena and variables: a run overwrites its inputs), or NULL. */
+static uint8_t *buffer(const edged_program *program, uint8_t *state) {
+    uint32_t used = (uint32_t)(state - board.arena) + program->state_bytes;
+    return inputs_bytes(program) > board.arena_bytes - used ? NULL : state + program->state_bytes;
+}
+
+static void load(const char *at, const edged_program *program, uint8_t *state) {
+    uint8_t *to = buffer(program, state);
+    loaded = 0;
+    expected = number(&at, 0);
+    if (to == NULL || expected != inputs_bytes(program)) {
+        expected = 0;
+        say_count("e-[The inputs have ", inputs_bytes(program), to ? " bytes]\r\n" : " bytes: no room for them]\r\n");
+        return;
+    }
+    say_count("m-[Expecting ", expected, " bytes]\r\n");
+}
+
+static void take_bytes(const char *at, const edged_program *program, uint8_t *state) {
+    if (is_word(&at, "load")) {
+        load(at, program, state);
+        return;
+    }
+    uint8_t *to = buffer(program, state);
+    for (; at[0] && at[1]; at += 2) {
+        int high = nibble(at[0]), low = nibble(at[1]);
+        if (high < 0 || low < 0) {
+            say("e-[db takes hexadecimal digits]\r\n");
+            return;
+        }
+        if (to == NULL || loaded >= expected || expected != inputs_bytes(program)) {
+            say("e-[More bytes than db load announced]\r\n");
+            return;
+        }
+        to[loaded++] = (uint8_t)(high << 4 | low);
+    }
+    if (expected != 0 && loaded == expected) {
+        say("m-load-done\r\n");
+    }
+}
+
+static void results(const edged_program *program) {
+    const int8_t *output = program->tensor(board.arena, -1);
+    say("m-results-[");
+    for (uint32_t i = 0; output != NULL && i < program->bytes[program->inputs]; i++) {
+        int value = output[i];
+        say_count(value < 0 ? (i ? ",-" : "-") : i ? "," : "", (uint64_t)(value < 0 ? -value : value), "");
+    }
+    say("]\r\n");
+}
+
+/* Runs on what `db` loaded, `times` times. */
+static void repeat(uint32_t times, const edged_program *program, uint8_t *state) {
+    for (; times; times--) {
+        const uint8_t *from = buffer(program, state);
+        for (uint32_t i = 0; i < program->inputs; from += program->bytes[i++]) {
+            memcpy(program->tensor(board.arena, (int)i), from, program->bytes[i]);
+        }
+        board_watch();
+        if (program->run(board.arena, state) != 0) {
+            say("e-[The program failed]\r\n");
+            return;
+        }
+        count_ticks();
+    }
+}
+
+static void infer(const char *at, const edged_program *program, uint8_t *state) {
+    uint32_t times = number(&at, 1), warmups = number(&at, 10);
+    if (times == 0 || expected != inputs_bytes(program) || loaded != expected) {
+        say(times ? "e-[No inputs: db load comes first]\r\n" : "e-[Inference iterations must be >0]\r\n");
+        return;
+    }
+    say_count("m-warmup-start-", warmups, "\r\n");
+    repeat(warmups, program, state);
+    say("m-warmup-done\r\n");
+    say_count("m-infer-start-", times, "\r\n");
+    timestamp();
+    repeat(times, program, state);
+    timestamp();
+    say("m-infer-done\r\n");
+    results(program);
+}
+
+static void profile(const edged_program *program) {
+    static const char hex[] = "0123456789abcdef";
+    say("m-profile-[edged]\r\nm-model-[");
+    for (unsigned i = 0; program != NULL && i < 8; i++) {
+        board_put((uint8_t)hex[program->digest[i] >> 4]);
+        board_put((uint8_t)hex[program->digest[i] & 15]);
+    }
+    say("]\r\n");
+}
+
+bool edged_is_text(const uint8_t *bytes, uint32_t size) {
+    for (uint32_t i = 0; i < size; i++) {
+        if ((bytes[i] < ' ' || bytes[i] > '~') && bytes[i] != '\r' && bytes[i] != '\n') {
+            return false;
+        }
+    }
+    return size != 0;
+}
+
+void edged_text(const char *command, const edged_program *program, void *state) {
+    const char *at = command + strspn(command, "\r\n ");
+    if (is_word(&at, "name")) {
+        say("m-name-");
+        say(board.name);
+        say("-[edged]\r\n");
+    } else if (is_word(&at, "timestamp")) {
+        timestamp();
+    } else if (is_word(&at, "profile")) {
+        profile(program);
+    } else if (is_word(&at, "help")) {
+        say("m-[name timestamp profile help db infer results]\r\n");
+    } else if (program == NULL) {
+        say("e-[No program is loaded, or no such command]\r\n");
+    } else if (is_word(&at, "db")) {
+        take_bytes(at, program, state);
+    } else if (is_word(&at, "infer")) {
+        infer(at, program, state);
+    } else if (is_word(&at, "results")) {
+        results(program);
+    } else {
+        say("e-[Unknown command]\r\n");
+    }
+    say("m-ready\r\n");
+}
