@@ -18,7 +18,8 @@ READY = "m-ready"
 def lines(data: bytes) -> list[str]:
     out, status, report = host_board.answers(data)
     assert status == 0, report
-    return out.rpartition(b"\0")[2].decode().splitlines()
+    text: str = out.rpartition(b"\0")[2].decode()
+    return text.splitlines()
 
 
 def test_commands_that_need_no_program() -> None:
@@ -66,7 +67,7 @@ def test_no_text_harms_the_firmware() -> None:
 
 def ask(line: serial.Serial, command: str) -> list[str]:
     line.write(command.encode() + b"%")
-    answer = line.read_until(b"m-ready\r\n").decode(errors="replace")
+    answer: str = line.read_until(b"m-ready\r\n").decode(errors="replace")
     assert answer.endswith("m-ready\r\n"), answer
     return answer.splitlines()[:-1]
 
