@@ -37,7 +37,9 @@ static void pack_s8(check_ctx *ctx, check_case *c, const edged_kernel_row *row) 
     gemm_fold_bias(&w->shape, row, w->plain, w->input_zero, w->bias, check_alloc(c, 3, (size_t)padded * 4));
     padded_copy(c, 4, w->multiplier, w->shape.channels, padded);
     padded_copy(c, 5, w->shift, w->shape.channels, padded);
-    c->scratch = row->mr == 1 ? w->window : w->conv ? gemm_conv_s8_scratch(w->conv, row) : gemm_fc_s8_scratch(w->fc, row);
+    /* armv7e-m: two windows as int16, and one as it is */
+    const size_t window = row->arch & ARCH_DSP ? (w->window + 3) / 4 * 20 : w->window;
+    c->scratch = row->mr == 1 ? window : w->conv ? gemm_conv_s8_scratch(w->conv, row) : gemm_fc_s8_scratch(w->fc, row);
 }
 
 static void pack_f32(check_ctx *ctx, check_case *c, const edged_kernel_row *row) {

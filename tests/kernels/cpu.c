@@ -34,6 +34,14 @@ uint32_t cpu_arch(void) {
     if (getauxval(AT_HWCAP2) & (1UL << 13)) arch |= ARCH_I8MM;     /* HWCAP2_I8MM */
     return arch;
 }
+#elif defined(__ARM_FEATURE_DSP)
+uint32_t cpu_arch(void) { /* an image is compiled for its one CPU */
+#if defined(__ARM_FEATURE_MVE)
+    return ARCH_DSP | ARCH_MVE;
+#else
+    return ARCH_DSP;
+#endif
+}
 #else
 uint32_t cpu_arch(void) { return 0; }
 #endif

@@ -1,5 +1,6 @@
 /* Guarded memory of the check program: an operand ends exactly where an untouchable page begins and has guard words in front.
- * Under ASan, heap blocks of the exact size do the same for reads as well as writes. */
+ * Under ASan, heap blocks of the exact size do the same for reads as well as writes. A microcontroller has no pages: there are guard words
+ * behind an operand too. */
 #define _GNU_SOURCE
 #include "memory.h"
 
@@ -7,19 +8,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if !defined(__arm__)
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5 };
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__arm__)
+#define ON_HEAP 1
+/* Bytes behind the data. */
+#if defined(__arm__)
+enum { BEHIND = 64 };
+#else
+enum { BEHIND = 0 };
+#endif
 
 void guarded_new(guarded *g, size_t bytes, size_t alignment) {
-    g->mapped = bytes + 64 + alignment;
+    g->mapped = bytes + 64 + alignment + BEHIND;
     g->mapping = malloc(g->mapped);
     if (!g->mapping) abort();
-    /* The end of the data is the end of the block. */
-    uintptr_t at = ((uintptr_t)g->mapping + g->mapped - bytes) & ~(uintptr_t)(alignment - 1);
+    /* The end of the data is the end of the block, or of what is before the words behind. */
+    uintptr_t at = ((uintptr_t)g->mapping + g->mapped - BEHIND - bytes) & ~(uintptr_t)(alignment - 1);
     g->data = (uint8_t *)at;
     g->bytes = bytes;
     memset(g->mapping, GUARD_BYTE, g->mapped);
@@ -55,7 +65,7 @@ int guarded_intact(const guarded *g) {
     const uint8_t *begin = (const uint8_t *)g->mapping, *data = g->data;
     for (const uint8_t *at = data - begin > GUARD ? data - GUARD : begin; at < data; at++)
         if (*at != GUARD_BYTE) return 0;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ON_HEAP)
     const uint8_t *end = begin + g->mapped;
 #else
     const uint8_t *end = begin + g->mapped - (size_t)sysconf(_SC_PAGESIZE);
