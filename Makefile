@@ -28,7 +28,7 @@ lint: $(VENV)/.installed-test
 # Rebuild the C extension after a change of a kernel.
 kernels: $(VENV)/.installed
 
-# Every kernel against the scalar one: native, sanitizers, aarch64 under qemu, Cortex-M4 compile.
+# Every kernel against the scalar one: native, sanitizers, aarch64 and Cortex-M4, M55 under qemu.
 check-kernels: $(VENV)/.installed-test
 	$(MAKE) -C tests/kernels check
 
