@@ -63,7 +63,7 @@ def generate(
     _check(program)
     printer = _Printer(program, lay_out(program), name)
     files: dict[str, bytes] = {
-        f"kernels/{path}": text for path, text in sources.needed(printer.kernels).items()
+        f"kernels/{path}": _sized(path, text) for path, text in sources.needed(printer.kernels).items()
     }
     files[f"{name}.h"] = printer.header().encode()
     files[f"{name}.c"] = printer.source().encode()
@@ -232,6 +232,11 @@ class _Printer:
             "digest": ", ".join(f"0x{b:02x}" for b in digest),
         }  # fmt: skip
         return Template(texts.DESCRIPTOR).substitute(words)
+
+
+def _sized(path: str, text: bytes) -> bytes:
+    """A kernel's file, for size where these networks spend little of their time."""
+    return texts.FOR_SIZE + text if path.startswith(("softmax/", "pool/")) and path.endswith(".c") else text
 
 
 def _narrowed(step: KernelStep, place: int) -> bool:

@@ -148,6 +148,13 @@ $name, for $target: made by edged, to be built into any firmware.
 Link with -Wl,--gc-sections: kernels/ has whole files, and the linker keeps the kernels that are called.
 """
 
+FOR_SIZE = b"""\
+/* Little time is spent here: for size. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")
+#endif
+"""
+
 FILES = {"Makefile": _MAKEFILE, "CMakeLists.txt": _CMAKE, "README.txt": _README}
 
 
