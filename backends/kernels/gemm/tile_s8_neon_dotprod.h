@@ -22,7 +22,23 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
         const int8_t *from[S8_ROWS];
         UNROLL for (int r = 0; r < MR; r++) from[r] = row[r] + t->segments[s];
         ptrdiff_t left = t->length;
-        do {
+        for (; left > S8_GROUP; left -= 2 * S8_GROUP) {    /* two groups at a time: one load of a row's activations */
+            int8x8_t a[S8_ROWS];
+            UNROLL for (int r = 0; r < MR; r++) {
+                a[r] = vld1_s8(from[r]);
+                from[r] += 2 * S8_GROUP;
+            }
+            UNROLL for (int j = 0; j < NB; j++) {
+                const int8x16_t w = vld1q_s8(weights[j]);
+                UNROLL for (int r = 0; r < MR; r++) sum[r][j] = vdotq_lane_s32(sum[r][j], w, a[r], 0);
+            }
+            UNROLL for (int j = 0; j < NB; j++) {
+                const int8x16_t w = vld1q_s8(weights[j] + S8_LANES * S8_GROUP);
+                UNROLL for (int r = 0; r < MR; r++) sum[r][j] = vdotq_lane_s32(sum[r][j], w, a[r], 1);
+                weights[j] += 2 * S8_LANES * S8_GROUP;
+            }
+        }
+        if (left > 0) {
             int8x16_t w[S8_BLOCKS];
             UNROLL for (int j = 0; j < NB; j++) {
                 w[j] = vld1q_s8(weights[j]);
@@ -35,8 +51,7 @@ static inline __attribute__((always_inline)) void s8_tile_body(const s8_tile *t,
                 const int8x8_t a = vreinterpret_s8_u32(vset_lane_u32(four, vdup_n_u32(0), 0));    /* one ldr s */
                 UNROLL for (int j = 0; j < NB; j++) sum[r][j] = vdotq_lane_s32(sum[r][j], w[j], a, 0);
             }
-            left -= S8_GROUP;
-        } while (left > 0);
+        }
     }
     int32_t *const sums = t->sums;
     UNROLL for (int j = 0; j < NB; j++)
