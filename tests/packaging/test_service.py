@@ -18,6 +18,12 @@ from support.container import Container
 
 PYTHON = "/opt/edged/bin/python"
 UNITS = ("edged.service", "edged.socket", "edged-control.socket")
+LATE = """
+import numpy as np
+from edged_ipc import connect
+with connect() as client:
+    client.open("digits")(np.zeros((1, 8, 8, 1), np.int8), deadline=1e-6)
+"""
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -105,7 +111,14 @@ def test_hostile_apps(machine: Container) -> None:
 
 
 def test_the_journal_has_fields(machine: Container) -> None:
+    late = machine.try_(*as_user("app", PYTHON, "-c", LATE))
+    assert "DeadlineMissedError" in late.stderr, late.stderr
+    machine.until(lambda: "EDGED_REQUEST" in machine.journal("-o", "json"), "the line about the late request")
     records = [json.loads(line) for line in machine.journal("-o", "json").splitlines()]
+    (failed,) = (r for r in records if "EDGED_REQUEST" in r)
+    app = machine.run("id", "-u", "app").strip()
+    assert (failed["EDGED_MODEL"], failed["EDGED_CODE"]) == ("digits", "DEADLINE_MISSED")
+    assert failed["EDGED_CLIENT"].endswith(f", uid {app}")
     assert any(r.get("EDGED_MODEL") == "digits" and r["SYSLOG_IDENTIFIER"] == "edged" for r in records)
     uid = machine.run("id", "-u", "edged").strip()
     assert all(
@@ -222,7 +235,7 @@ def test_a_removal_keeps_state_and_a_purge_takes_it(machine: Container) -> None:
     machine.until(lambda: serves(machine), "service after a new installation")
     assert enabled(machine) == ["enabled"] * 3
     machine.run("dpkg", "-P", "edged")
-    for left in ("var/lib/edged", "etc/edged", "run/edged", "lib/systemd/system/edged.service"):
+    for left in ("var/lib/edged", "etc/edged", "run/edged", "opt/edged", "lib/systemd/system/edged.service"):
         assert not (machine.root / left).exists(), left
     wanted = list((machine.root / "etc/systemd/system").rglob("edged*"))
     assert wanted == []
