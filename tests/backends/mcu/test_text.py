@@ -98,3 +98,12 @@ def test_a_runner_drives_a_board_in_qemu(tmp_path: Path) -> None:
             expected = [int.from_bytes(bytes([b + 1]), "little", signed=True) for b in data]
             assert said[6] == f"m-results-[{','.join(map(str, expected))}]"
             assert ask(line, "results") == said[6:]
+
+
+def test_a_program_that_is_baked_in_runs_without_being_loaded() -> None:
+    data = bytes(range(150)) * 2
+    said = f"db load 300%db {data.hex()}%infer 1 0%".encode()
+    out, status, report = host_board.answers(said, boards.ROOT / "tests/sim/echo_board/add_one.c")
+    assert status == 0, report
+    expected = [int.from_bytes(bytes([b + 1]), "little", signed=True) for b in data]
+    assert f"m-results-[{','.join(map(str, expected))}]".encode() in out

@@ -16,6 +16,9 @@ enum { VERSION = 1, FIRMWARE = 1, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, H
 enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
 enum { BAD_VERSION = 1, BAD_KIND, BAD_BOOT, BAD_RANGE, BAD_DIGEST, BAD_PROGRAM, BAD_INPUTS };
 
+/* A program that was linked into the firmware is there from the start, until another one is loaded. */
+extern const edged_program edged_program_descriptor __attribute__((weak));
+
 static volatile uint8_t ring[RING];
 static volatile uint32_t ring_in, ring_out;
 static uint8_t frame[FRAME_BYTES + 64];
@@ -124,6 +127,18 @@ static int take_write(const uint8_t *body, uint32_t size) {
     return 0;
 }
 
+/* Makes a program the one that runs, if it is one and has room. */
+static bool adopt(const edged_program *found) {
+    uint32_t arena = (found->arena_bytes + 15u) & ~15u;
+    if (found->magic != EDGED_PROGRAM_MAGIC || arena > board.arena_bytes || found->state_bytes > board.arena_bytes - arena) {
+        return false;
+    }
+    state = board.arena + arena;
+    found->init(state);
+    program = found;
+    return true;
+}
+
 static int take_seal(const uint8_t *body, uint32_t size) {
     uint8_t digest[32];
     program = NULL;
@@ -137,15 +152,7 @@ static int take_seal(const uint8_t *body, uint32_t size) {
     }
     board_flush_code();
     const edged_program *found = (const edged_program *)(const void *)board.slot;
-    uint32_t arena = (found->arena_bytes + 15u) & ~15u;
-    if (get32(body) < sizeof *found || found->magic != EDGED_PROGRAM_MAGIC || arena > board.arena_bytes ||
-        found->state_bytes > board.arena_bytes - arena) {
-        return BAD_PROGRAM;
-    }
-    state = board.arena + arena;
-    found->init(state);
-    program = found;
-    return 0;
+    return get32(body) >= sizeof *found && adopt(found) ? 0 : BAD_PROGRAM;
 }
 
 static int take_run(const uint8_t *body, uint32_t size, uint32_t seq) {
@@ -265,6 +272,9 @@ static void byte_in(uint8_t byte) {
 
 _Noreturn void edged_serve(void) {
     board_start();
+    if (&edged_program_descriptor != NULL) {
+        adopt(&edged_program_descriptor);
+    }
     board_put(0); /* ends what the reset may have cut off */
     answer(HELLO, 0, identity(reply + HEADER));
     for (;;) {
