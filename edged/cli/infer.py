@@ -5,25 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 
 from edged import config as configuration
+from edged.cli import through
 from edged.cli.files import read_model
-from edged.errors import InputError
+from edged.cli.tensors import hand_out, load_npz
 from edged.graph.model import Model
 from edged.graph.shapes import resize
 from edged.runtime.house import Array, Call, House, by_position, seeded
 from edged.runtime.loading import entry_graph
 from edged.source import Source
-
-
-def load_npz(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz file. InputError when it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not an .npz file with plain arrays ({error})") from None
 
 
 def chosen_signature(model: Model, name: str | None) -> Model:
@@ -67,8 +58,6 @@ def infer(
 ) -> None:
     """Runs MODEL once and prints, or writes, its outputs."""
     if daemon:
-        from edged.cli import through
-
         return through.infer(config_path, str(model), inputs, outputs, seed)
     source = chosen_signature(read_model(model, optimised=False), signature)
     graph, names, _ = entry_graph(source)
@@ -81,10 +70,4 @@ def infer(
         call.close()
     finally:
         house.close()
-    if outputs is not None:
-        np.savez(outputs, **results)  # type: ignore[arg-type]  # NumPy types its flag as a keyword of any name
-        click.echo(f"{outputs}: {', '.join(results)}")
-        return
-    for name, array in results.items():
-        flat = np.array2string(array.reshape(-1), threshold=12, precision=5)
-        click.echo(f"{name}: {array.dtype}[{'x'.join(map(str, array.shape))}] {flat}")
+    hand_out(results, outputs)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from edged import config as configuration
 from edged.backend import PrepareContext, Subgraph
+from edged.cli import through
 from edged.cli.files import read_model
 from edged.cli.local import load_file, opened, pairs
+from edged.cli.plan_text import render
 from edged.cli.tables import table
 from edged.runtime.explain import explain
 
@@ -41,8 +42,6 @@ def plan(
     """Shows MODEL's subgraphs, their devices, times, what crosses, and for every node the reason of its
     place."""
     if daemon:
-        from edged.cli import through
-
         return through.plan(config_path, str(model), as_json)
     config = configuration.load(config_path)
     if threads is not None:
@@ -52,36 +51,6 @@ def plan(
         entry = load_file(house, model, pin=pairs(pin, "--pin"), require=shares)
         facts = explain(house.registry.ready(entry))
     click.echo(json.dumps(facts, indent=1) if as_json else render(facts))
-
-
-def render(facts: dict[str, Any]) -> str:
-    """The facts of `explain` for people."""
-    lines = [
-        f"{facts['model']}: {len(facts['subgraphs'])} subgraphs, {facts['estimated_us']:.1f} us estimated, "
-        f"of which {facts['crossing_us']:.1f} us moving tensors; {facts['resident_bytes']} bytes resident"
-    ]
-    for index, part in enumerate(facts["subgraphs"]):
-        measured = f"{part['measured_us']:.1f} us measured" if part["measured_us"] else "not measured yet"
-        lines += [
-            "",
-            f"subgraph {index} on {part['device']}: {len(part['nodes'])} nodes, "
-            f"{part['estimated_us']:.1f} us estimated, {measured}, "
-            f"{part['bytes_in']} bytes in, {part['bytes_out']} out",
-            table(
-                ("node", "op", "us", "why here"),
-                [
-                    (
-                        n["where"],
-                        n["op"],
-                        n["us"],
-                        f"FALLBACK: {n['fallback']}" if n["fallback"] else n["reason"],
-                    )
-                    for n in part["nodes"]
-                ],
-            ),
-            *(f"  {line}" for line in part["steps"]),
-        ]
-    return "\n".join(lines)
 
 
 @click.command()

@@ -13,11 +13,12 @@ import click
 
 from edged import config as configuration
 from edged.cli import publish_text as text
+from edged.cli.tensors import load_npz
 from edged.publish import bundle as bundles
 from edged.publish import release as releases
 from edged.publish import rollout as rollouts
 from edged.publish import rotation, sealing, status, workspace
-from edged.publish.golden import CASES, load_npz
+from edged.publish.golden import CASES
 from edged.publish.serve import StaticServer
 
 PATH = click.Path(path_type=Path)

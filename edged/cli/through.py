@@ -10,9 +10,9 @@ import click
 import numpy as np
 
 from edged import config as configuration
-from edged.cli.infer import load_npz
-from edged.cli.plan import render
+from edged.cli.plan_text import render
 from edged.cli.remote import ask
+from edged.cli.tensors import hand_out, load_npz
 from edged_ipc import connect
 from edged_ipc.messages import TensorSpec
 
@@ -46,13 +46,7 @@ def infer(config_path: str | None, name: str, inputs: Path | None, outputs: Path
     with connect(socket_of(config_path)) as client:
         model = client.open(name)
         results = model(load_npz(inputs) if inputs else random_inputs(model.inputs, seed))
-    if outputs is not None:
-        np.savez(outputs, **dict(results))  # type: ignore[arg-type]  # as in infer
-        click.echo(f"{outputs}: {', '.join(results)}")
-        return
-    for key, array in results.items():
-        flat = np.array2string(array.reshape(-1), threshold=12, precision=5)
-        click.echo(f"{key}: {array.dtype}[{'x'.join(map(str, array.shape))}] {flat}")
+    hand_out(results, outputs)
 
 
 def bench(config_path: str | None, name: str, seconds: float, as_json: bool) -> None:

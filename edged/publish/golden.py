@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,12 +147,3 @@ def _tolerance(model: Model, answers: Sequence[Sequence[Array]]) -> float:
     largest = max((float(f) for f in finite), default=0.0)
     whole = any(a.dtype.kind != "f" for a in arrays)
     return max(FLOAT_TOLERANCE * max(largest, 1.0), 1.0 if whole else 0.0)
-
-
-def load_npz(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz file. GoldenError when it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError) as error:
-        raise GoldenError(f"{path}: not an .npz file with plain arrays ({error})") from None
