@@ -184,3 +184,30 @@ def test_lstm_both_ways(parts: str, auxiliary: str, hybrid: bool) -> None:
 )
 def test_rnn(make: Callable[..., Model], hybrid: bool, asymmetric: bool) -> None:
     many_agree(partial(make, hybrid=hybrid, asymmetric=asymmetric), hybrid)
+
+
+@pytest.mark.parametrize("parts", lstm_models.PARTS)
+@pytest.mark.parametrize("op", [lstm_models.SEQUENCE, lstm_models.STEP])
+def test_integer_lstm_of_every_kind(op: str, parts: str) -> None:
+    many_equal(partial(lstm_models.integer_model, parts=parts, op=op))
+
+
+def many_equal(make: Callable[[np.random.Generator], Model], count: int = 12) -> None:
+    """Random integer layers, three calls each, of inputs over the whole range of their type."""
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        model = make(rng)
+        calls = [[random_array(rng, t.dtype, t.shape) for t in model.main.inputs] for _ in range(3)]
+        steps_agree(model, calls)
+
+
+def test_lstm_of_int16() -> None:
+    many_equal(partial(lstm_models.integer_model, parts="", kind="int16"))
+
+
+def test_basic_lstm_of_integers() -> None:
+    many_equal(partial(lstm_models.basic_model, integer=True))
+
+
+def test_basic_lstm_of_floats() -> None:
+    many_agree(partial(lstm_models.basic_model, integer=False), hybrid=False)

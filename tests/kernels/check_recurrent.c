@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "check.h"
+#include "recurrent_more.h"
 
 static void floats(check_ctx *ctx, check_case *c, int index, size_t n) {
     check_fill_floats(ctx, check_operand_add(c, index, CHECK_INPUT, n * 4, 4), n, -1, 1);
@@ -155,6 +156,7 @@ int check_recurrent(check_ctx *ctx) {
     for (int i = 0; i < 40 * ctx->repeats; i++) {
         bad |= check_svdf_f32(ctx) | check_svdf_s8(ctx, "svdf_s8_s16", 2) | check_svdf_s8(ctx, "svdf_s8_s8", 1);
         bad |= check_lstm_f32(ctx) | check_lstm_s8(ctx) | check_lstm_cell(ctx) | check_rnn_cell(ctx) | check_svdf_hybrid(ctx);
+        bad |= check_lstm_integer(ctx) | check_lstm_s16(ctx) | check_lstm_basic(ctx);
     }
     return bad;
 }

@@ -11,6 +11,7 @@ from edged.graph.model import DType, Node
 from edged.graph.ops.lut import input_steps, logistic_table
 from edged.graph.ops.spec import attr
 from edged_backends.lower.cells import lower_hybrid_svdf, lower_lstm_cell
+from edged_backends.lower.integer_cells import lower_basic_lstm, lower_integer_lstm
 from edged_backends.lower.scale import clamp_f32, multiplier
 from edged_backends.lowering import Lowering, Quant
 from edged_backends.operands import Ref
@@ -74,7 +75,7 @@ _GATE_SCALE, _UNIT = 2.0**-12, 2.0**-15
 def lower_lstm(lowering: Lowering, node: Node) -> str | None:
     """A plain layer by the kernels for those, any other layer of floats by the general one."""
     if attr(node, "kernel_type", "FULL") == "BASIC":
-        return "the basic kernel of LSTM"
+        return lower_basic_lstm(lowering, node)
     kinds = (node.input(0).dtype, node.input(1 if node.optional(1) else 2).dtype, node.input(19).dtype)
     if _plain(node) and kinds == (DType.FLOAT32,) * 3:
         _lstm_f32(lowering, node)
@@ -83,6 +84,8 @@ def lower_lstm(lowering: Lowering, node: Node) -> str | None:
     if _plain(node) and integers and node.op == "unidirectional_sequence_lstm":
         _lstm_s8(lowering, node)
         return None
+    if node.input(0).dtype is not DType.FLOAT32:
+        return lower_integer_lstm(lowering, node)
     return lower_lstm_cell(lowering, node)
 
 

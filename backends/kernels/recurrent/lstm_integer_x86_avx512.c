@@ -1,0 +1,3 @@
+/* The integer LSTM cell, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx512
+#include "lstm_integer.inc"
