@@ -53,20 +53,14 @@ class Container:
         self.end()
         pytest.skip(f"systemd does not boot in a container on this machine: {text}")
 
+    def _entering(self, *command: str) -> list[str]:
+        """`command` inside, as root, with nothing of this process's environment."""
+        path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+        return ["nsenter", "-t", str(self.init), "-a", "--", "env", "-i", path, *command]
+
     def try_(self, *command: str, timeout: float = COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
         """A command in the container, as root, whatever its exit status."""
-        entered = [
-            "nsenter",
-            "-t",
-            str(self.init),
-            "-a",
-            "--",
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            *command,
-        ]
-        return subprocess.run(entered, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(self._entering(*command), capture_output=True, text=True, timeout=timeout)
 
     def run(self, *command: str, timeout: float = COMMAND_SECONDS) -> str:
         """A command that must succeed; what it printed."""
@@ -76,19 +70,12 @@ class Container:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """A command that runs on."""
-        entered = [
-            "nsenter",
-            "-t",
-            str(self.init),
-            "-a",
-            "--",
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            *command,
-        ]
         return subprocess.Popen(
-            entered, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent
+            self._entering(*command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=die_with_parent,
         )
 
     def show(self, unit: str, name: str) -> str:
