@@ -23,6 +23,9 @@ static const pair ops[] = {
     {"floor_div_s32", 'i', 4}, {"floor_mod_s32", 'i', 4}, {"pow_s32", 'i', 4}, {"add_s64", 'i', 8}, {"floor_div_s64", 'i', 8},
     {"max_s8", 'i', 1}, {"min_s16", 'i', 2}, {"eq_s8", 'b', 1}, {"lt_s32", 'b', 4}, {"le_s64", 'b', 8}, {"and_bool", 'b', 1},
     {"add_s8", 'q', 1}, {"sub_s8", 'q', 1}, {"mul_s8", 'q', 1}, {"squared_difference_s8", 'q', 1}, {"prelu_s8", 'q', 1},
+    {"div_s8", 'q', 1}, {"div_s16", 'q', 2}, {"add_pot_s16", 'q', 2}, {"sub_pot_s16", 'q', 2}, {"plain_mul_s8", 'i', 1}, {"plain_add_s16", 'i', 2},
+    {"floor_div_s8", 'i', 1}, {"floor_mod_s16", 'i', 2}, {"shift_right_s16", 'i', 2}, {"shift_left_s32", 'i', 4}, {"shift_left_s8", 'i', 1},
+    {"shift_right_u32", 'i', 4}, {"xor_s16", 'i', 2}, {"max_u8", 'i', 1}, {"atan2_f32", 'f', 4}, {"mul_s64", 'i', 8},
     {"scaled_lt_s8", 's', 1}, {"add_s16", 'q', 2}, {"sub_s16", 'q', 2}, {"mul_s16", 'q', 2}, {"scaled_eq_s16", 's', 2},
 };
 
@@ -36,6 +39,7 @@ static void fill_scales(check_ctx *ctx, edged_binary_q_params *q, const pair *o)
     q->shift_a = check_range(ctx, -6, 0);
     q->shift_b = check_range(ctx, -6, 0);
     const int product = strncmp(o->op, "mul", 3) == 0 || strncmp(o->op, "prelu", 5) == 0;
+    if (strstr(o->op, "_pot_")) q->shift_a = check_range(ctx, 0, 15), q->shift_b = 0;
     q->left = product ? 0 : strncmp(o->op, "sq", 2) == 0 ? 7 : o->element == 1 ? 20 : 15;
     q->shift_out = product ? check_range(ctx, -9, 1) : check_range(ctx, -20, -14);
     q->low = o->element == 1 ? -128 + check_range(ctx, 0, 1) * 90 : -30000;
@@ -84,9 +88,22 @@ static int check_one(check_ctx *ctx, const pair *o) {
     return check_run(ctx, &c);
 }
 
+static int check_add_n(check_ctx *ctx) {
+    check_case c = {.op = "add_n_s8", .units = (uint32_t)check_range(ctx, 1, 100)};
+    const edged_add_n_params p = {check_range(ctx, 0, 1), check_range(ctx, 0, 1), check_range(ctx, -9999999, 9999999), check_range(ctx, -128, 127), 1 << 30, 0,
+                                  check_range(ctx, 1 << 30, INT32_MAX), -19, check_range(ctx, -128, 127)};
+    c.params = &p;
+    check_operand_add(&c, 0, CHECK_EXACT, c.units, 1);
+    int32_t *sum = check_operand_add(&c, 1, CHECK_STATE, 4 * c.units, 4);
+    for (uint32_t i = 0; i < c.units; i++) sum[i] = check_range(ctx, -99999999, 99999999);
+    check_fill_bytes(ctx, check_operand_add(&c, 2, CHECK_INPUT, c.units, 1), c.units);
+    return check_run(ctx, &c);
+}
+
 int check_binary(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 25 * ctx->repeats; i++) {
+        bad |= check_add_n(ctx);
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) bad |= check_one(ctx, &ops[k]);
     }
     return bad;

@@ -1,5 +1,5 @@
-"""Integer LSTM layers beyond the plain int8 ones (int8 with any optional part, plain int16x8), and LSTM's basic
-kernel.
+"""Integer LSTM layers beyond the plain int8 ones (int8 with any optional part, plain int16x8), and LSTM's
+basic kernel.
 
 Their fixed-point constants are those of the reference: `integer_cell` makes them, the kernels lstm_integer
 and lstm_s16 read them from a table. No rule stands here; `recurrent` calls these."""
@@ -94,7 +94,7 @@ def _lower_cell(lowering: Lowering, node: Node, cell: IntegerCell) -> None:
     peepholes = [None if gate is None or gate.peephole is None else gate.peephole[0] for gate in seen]
     constants = [
         *_matrices(lowering, gates),
-        _const(lowering, np.stack([[_folded(g.inputs) for g in gates], [_folded(g.recurrent) for g in gates]])),
+        _const(lowering, _biases(gates)),
         None
         if not any(p is not None for p in peepholes)
         else _const(lowering, np.stack([np.zeros(units) if p is None else p for p in peepholes]), np.int16),
@@ -119,6 +119,11 @@ def _matrices(lowering: Lowering, gates: Sequence[Any]) -> list[Ref]:
 
 def _const(lowering: Lowering, values: Array, dtype: type[np.generic] = np.int32) -> Ref:
     return lowering.const(values.astype(dtype))
+
+
+def _biases(gates: Sequence[Any]) -> Array:
+    """[2, gates, units]: of the input products, of the recurrent ones."""
+    return np.stack([[_folded(gate.inputs) for gate in gates], [_folded(gate.recurrent) for gate in gates]])
 
 
 def _folded(product: Any) -> Array:
@@ -152,10 +157,9 @@ def _lower_micro(lowering: Lowering, node: Node, cell: MicroCell) -> str | None:
     }  # fmt: skip
     for i, (scale, places) in enumerate(cell.products):
         params[f"mp{i}"], params[f"sp{i}"] = scale, places
-    biases = np.stack([[_folded(g.inputs) for g in cell.gates], [_folded(g.recurrent) for g in cell.gates]])
     constants = [
         *_matrices(lowering, cell.gates),
-        _const(lowering, biases, np.int64),
+        _const(lowering, _biases(cell.gates), np.int64),
         lowering.const(logistic_table().astype(np.int32)),
         _const(lowering, np.array([_factors(gate)[:4] for gate in cell.gates])),
     ]

@@ -40,9 +40,16 @@ INT(floor_div_s32, int32_t, int32_t, floor_quotient(x, y))
 INT(floor_mod_s32, int32_t, int32_t, floor_rest(x, y))
 INT(squared_difference_s32, int32_t, uint32_t, ((uint32_t)x - (uint32_t)y) * ((uint32_t)x - (uint32_t)y))
 INT(pow_s32, int32_t, uint32_t, power(x, y))
-INT(add_s64, int64_t, uint64_t, (uint64_t)x + (uint64_t)y)
-INT(sub_s64, int64_t, uint64_t, (uint64_t)x - (uint64_t)y)
-INT(mul_s64, int64_t, uint64_t, (uint64_t)x *(uint64_t)y)
+/* The bounds of int32 stand for none. */
+static int64_t clamped(uint64_t v, const edged_binary_int_params *p) {
+    const int64_t x = (int64_t)v;
+    if (p->low != INT32_MIN && x < p->low) return p->low;
+    return p->high != INT32_MAX && x > p->high ? p->high : x;
+}
+
+INT(add_s64, int64_t, int64_t, clamped((uint64_t)x + (uint64_t)y, p))
+INT(sub_s64, int64_t, int64_t, clamped((uint64_t)x - (uint64_t)y, p))
+INT(mul_s64, int64_t, int64_t, clamped((uint64_t)x *(uint64_t)y, p))
 INT(floor_div_s64, int64_t, int64_t, floor_quotient(x, y))
 INT(floor_mod_s64, int64_t, int64_t, floor_rest(x, y))
 INT(and_bool, uint8_t, uint8_t, (x != 0) & (y != 0))

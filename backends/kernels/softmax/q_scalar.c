@@ -1,27 +1,9 @@
 /* 8-bit softmax in fixed point, as TFLite Micro computes it (kernels/internal/reference/softmax.h on gemmlowp/fixedpoint). */
 #include "../abi.h"
-#include "../fixedpoint.h"
+#include "../fixed_functions.h"
 #include "../params.h"
 
 enum { ACCUMULATION_BITS = 12 };
-
-/* x << n where it fits, else the nearest int32. */
-static int32_t saturating_left(int32_t x, int32_t n) {
-    const int64_t wide = (int64_t)x * ((int64_t)1 << n);
-    return wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : (int32_t)wide;
-}
-
-/* 1 / (1 + a) for a in [0, 1), both Q0.31: three steps of Newton and Raphson in Q2.29. */
-static int32_t one_over_one_plus(int32_t a) {
-    const int64_t sum = (int64_t)a + INT32_MAX;
-    const int32_t half = (int32_t)((sum + 1) / 2), one = 1 << 29;
-    int32_t x = edged_wrapping_add(1515870810, edged_doubling_high_mul(half, -1010580540));
-    for (int i = 0; i < 3; i++) {
-        const int32_t rest = one - edged_doubling_high_mul(half, x);
-        x = edged_wrapping_add(x, saturating_left(edged_doubling_high_mul(x, rest), 2));
-    }
-    return saturating_left(x, 1);
-}
 
 static int32_t leading_zeros(uint32_t x) {
     int32_t n = 0;
@@ -43,7 +25,7 @@ static int32_t reciprocal(const int8_t *in, int32_t n, int32_t top, const int32_
     for (int32_t i = 0; i < n; i++) sum += (uint32_t)edged_rounding_shift(table[(top - in[i]) & 255], ACCUMULATION_BITS);
     const int32_t headroom = leading_zeros(sum);
     *shift = ACCUMULATION_BITS - headroom + 31 - bits;
-    return one_over_one_plus((int32_t)((headroom < 32 ? sum << headroom : 0) - (UINT32_C(1) << 31)));
+    return edged_one_over_one_plus((int32_t)((headroom < 32 ? sum << headroom : 0) - (UINT32_C(1) << 31)));
 }
 
 #define SOFTMAX(name, U, BITS)                                                                                                  \
