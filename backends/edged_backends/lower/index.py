@@ -10,7 +10,7 @@ import numpy as np
 
 from edged.graph.arrays import constant
 from edged.graph.model import DType, Node, Tensor
-from edged.graph.ops.spec import attr
+from edged.graph.ops.spec import attr, quantised
 from edged_backends.lower.strides import fill, imagine, item_bytes, move
 from edged_backends.lowering import Lowering, RefusedError
 
@@ -31,9 +31,25 @@ def lower_gather(lowering: Lowering, node: Node) -> str | None:
 
 
 def lower_embedding_lookup(lowering: Lowering, node: Node) -> str | None:
-    if lowering.internal(node.input(1)) != lowering.internal(node.outputs[0]):
-        return "a lookup that dequantises"
+    table, output = node.input(1), node.outputs[0]
+    if table.dtype is DType.INT8 and output.dtype is DType.FLOAT32 and quantised(table):
+        return _lookup_s8(lowering, node)
+    if lowering.internal(table) != lowering.internal(output):
+        return f"a lookup in {table.dtype} for {output.dtype}"
     return _gather(lowering, node.outputs[0], node.input(1), node.input(0), 0, 0)
+
+
+def _lookup_s8(lowering: Lowering, node: Node) -> str | None:
+    """Rows of int8 as floats, with one scale or one a row."""
+    ids, table, output = node.input(0), node.input(1), node.outputs[0]
+    scales = np.array(lowering.internal(table).scales, np.float32)
+    rows = table.shape[0]
+    if ids.dtype is not DType.INT32 or scales.size not in (1, rows) or not rows:
+        return f"a lookup by {ids.dtype} in {rows} rows with {scales.size} scales"
+    params = {"rows": rows, "inner": prod(table.shape[1:]), "single": int(scales.size == 1)}
+    refs = [lowering.ref(output), lowering.ref(table), lowering.ref(ids), lowering.const(scales)]
+    lowering.step("embedding_s8", params, refs, units=ids.elements)
+    return None
 
 
 def _gather(
@@ -54,7 +70,8 @@ def _gather(
     return None
 
 
-def _leading(shape: tuple[int, ...], depth: int) -> dict[str, int]:
+def leading(shape: tuple[int, ...], depth: int) -> dict[str, int]:
+    """Fields n0 ... n4: the first `depth` dimensions. RefusedError for more than five."""
     if depth > 5:
         raise RefusedError(f"an index over {depth} dimensions; the kernel has 5")
     return {f"n{i}": shape[i] if i < depth else 1 for i in range(5)}
@@ -66,7 +83,7 @@ def lower_gather_nd(lowering: Lowering, node: Node) -> str | None:
     if 0 in source.shape:
         return "a gather from an empty tensor"
     inner = prod(source.shape[depth:]) * item_bytes(source)
-    params = {"depth": depth, "inner": inner, "wide": wide(index), **_leading(source.shape, depth)}
+    params = {"depth": depth, "inner": inner, "wide": wide(index), **leading(source.shape, depth)}
     refs = [lowering.ref(t) for t in (output, source, index)]
     lowering.step("gather_nd", params, refs, units=prod(index.shape[:-1]))
     return None
@@ -85,7 +102,7 @@ def lower_scatter_nd(lowering: Lowering, node: Node) -> str | None:
         return f"scatter of {output.dtype}"
     depth = index.shape[-1]
     params = {
-        "depth": depth, "inner": prod(output.shape[depth:]), "wide": wide(index), **_leading(output.shape,
+        "depth": depth, "inner": prod(output.shape[depth:]), "wide": wide(index), **leading(output.shape,
         depth),
         "rows": prod(index.shape[:-1]),
     }  # fmt: skip
