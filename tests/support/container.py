@@ -56,7 +56,7 @@ class Container:
     def _entering(self, *command: str) -> list[str]:
         """`command` inside, as root, with nothing of this process's environment."""
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-        return ["nsenter", "-t", str(self.init), "-a", "--", "env", "-i", path, *command]
+        return ["nsenter", "-t", str(self.init), "-a", "-r", "-w", "--", "env", "-i", path, *command]
 
     def try_(self, *command: str, timeout: float = COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
         """A command in the container, as root, whatever its exit status."""
