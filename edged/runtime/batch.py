@@ -27,18 +27,8 @@ class BatchBuffers:
 
 
 def buffers(single: Loaded, size: int) -> BatchBuffers:
-    """Working memory for batches of `size`. ModelError when the model's outputs do not grow with its
-    batch."""
+    """Working memory for batches of `size`."""
     batch = single.batched[size]
-    for one, many in zip(
-        (*single.graph.inputs, *single.graph.outputs),
-        (*batch.graph.inputs, *batch.graph.outputs),
-        strict=True,
-    ):
-        if many.nbytes != one.nbytes * size:
-            raise ModelError(
-                f"{one.name} does not grow with the batch", remedy="set batch = 1 for this model"
-            )
     return BatchBuffers(
         batch,
         size,
@@ -48,20 +38,38 @@ def buffers(single: Loaded, size: int) -> BatchBuffers:
     )
 
 
-def can_batch(loaded: Loaded) -> bool:
-    """One step, on one device, in every size, and nothing to copy afterwards."""
-    sizes = loaded.batched.values()
-    return bool(loaded.batched) and all(len(x.steps) == 1 and not x.finals for x in (loaded, *sizes))
+def refusal(single: Loaded) -> str:
+    """Why the model is not run in batches after all; "" when it is. ModelError when its outputs do not grow
+    with its batch."""
+    for size, batch in single.batched.items():
+        for one, many in zip(
+            (*single.graph.inputs, *single.graph.outputs),
+            (*batch.graph.inputs, *batch.graph.outputs),
+            strict=True,
+        ):
+            if many.nbytes != one.nbytes * size:
+                raise ModelError(
+                    f"{one.name} does not grow with the batch", remedy="set batch = 1 for this model"
+                )
+    every = (single, *single.batched.values())
+    if any(len(x.steps) != 1 for x in every):
+        return "it is cut between devices"
+    if len({x.steps[0].device.name for x in every}) > 1:
+        return "a batch would run on another device than one request"
+    return "an output is an input, a constant or another output" if any(x.finals for x in every) else ""
 
 
-def pick(loaded: Loaded, count: int) -> int:
-    """The smallest prepared batch size that holds `count` requests."""
-    return min(size for size in loaded.batched if size >= count)
+def room(loaded: Loaded, count: int) -> BatchBuffers:
+    """Memory for `count` requests: that of the smallest prepared batch that holds them."""
+    size = min(size for size in loaded.batched if size >= count)
+    found = loaded.rooms.get(size)
+    if found is None:
+        found = loaded.rooms[size] = buffers(loaded, size)
+    return found
 
 
 def run(device: Device, requests: list[Request], room: BatchBuffers) -> float:
-    """Runs the requests' inputs as one batch and gives each its rows; returns seconds. Rows without a request
-    repeat the first."""
+    """Runs the requests' inputs as one batch; returns seconds. Rows without a request repeat the first."""
     filled = [*requests, *[requests[0]] * (room.size - len(requests))]
     for place, whole in enumerate(room.inputs):
         width = len(whole) // room.size
@@ -72,11 +80,15 @@ def run(device: Device, requests: list[Request], room: BatchBuffers) -> float:
     step.delegate.run(room.context, room.inputs, room.outputs)
     took = monotonic() - now
     step.took(took)
+    device.counters.runs += 1
+    device.counters.busy_seconds += took
+    return took
+
+
+def hand_out(requests: list[Request], room: BatchBuffers) -> None:
+    """Gives each request its rows of what was computed."""
     for place, whole in enumerate(room.outputs):
         width = len(whole) // room.size
         for row, request in enumerate(requests):
             outputs = request.binding.copies[0] or request.binding.steps[0][1]
             outputs[place][:] = whole[row * width : (row + 1) * width]
-    device.counters.runs += 1
-    device.counters.busy_seconds += took
-    return took

@@ -13,6 +13,8 @@ from edged.runtime.mailbox import Mailbox
 from edged.runtime.request import Request
 
 Serve = Callable[["Device", Request], None]
+Running = tuple[Request, int, float, tuple[tuple[Request, int], ...]]
+"""What a device is at: a request, its epoch, since when, and further requests of its batch with theirs."""
 
 
 class DeviceState(StrEnum):
@@ -38,8 +40,7 @@ class DeviceCounters:
 
 
 class Device:
-    """`serve` runs one step of a request on the device's thread. `running` is (request, epoch, since) while
-    it does.
+    """`serve` runs one step of a request on the device's thread. `running` says which while it does.
 
     A thread that hangs cannot be ended: `restart` leaves it behind with its generation, and starts another.
     `claim` is held while a step's outputs are handed over, and while a request is taken away; `turn` while a
@@ -53,7 +54,7 @@ class Device:
         self.reason = ""
         self.counters = DeviceCounters()
         self.mailbox = Mailbox(queue_length)
-        self.running: tuple[Request, int, float] | None = None
+        self.running: Running | None = None
         self.heartbeat = monotonic()
         self.generation = 0
         self.claim = threading.Lock()
@@ -92,6 +93,11 @@ class Device:
         finally:
             self.turn.release()
         return True
+
+    def ran(self, running: Running) -> None:
+        """A run has ended. (When its thread was given up on, its successor may be at another one.)"""
+        if self.running is running:
+            self.running = None
 
     def restart(self) -> None:
         """Gives up on the thread (it hangs) and starts another."""

@@ -99,10 +99,27 @@ class Entry:
         busy = self.current is not None and self.current.in_flight > 0
         return self.leases > 0 or busy or bool(self.draining) or bool(self.parked)
 
-    def begin(self, loaded: Loaded) -> None:
-        """A request starts on `loaded`."""
+    def begin(self) -> Loaded | None:
+        """A request starts on the serving version, which stays open until it has left; None when there is
+        none."""
         with self.guard:
-            loaded.in_flight += 1
+            if self.current is not None:
+                self.current.in_flight += 1
+            return self.current
+
+    def lease(self) -> None:
+        """A session is opened: the model is not evicted before it gives the lease back."""
+        with self.guard:
+            self.leases += 1
+
+    def evict(self) -> Loaded | None:
+        """Takes away the serving version, if nobody uses it."""
+        with self.guard:
+            old = self.current
+            if old is None or self.leases or old.in_flight or self.draining or self.parked:
+                return None
+            self.current, old.retired, self.state = None, True, EntryState.EVICTED
+            return old
 
     def leave(self, loaded: Loaded) -> None:
         """A request is done with `loaded`; the last one of a retired version lets it go."""

@@ -7,12 +7,14 @@ is closed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edged.backend import Delegate, RunContext
+from edged.errors import BackendError
 from edged.graph.model import Graph, Model, Tensor
 from edged.graph.partition import Part, Partition
 from edged.runtime.device import Device
@@ -43,6 +45,23 @@ class Step:
     @property
     def expected_us(self) -> float:
         return self.measured_us or self.part.microseconds
+
+
+class StateError(BackendError):
+    """The variables of a session cannot be made, read or set on `device`."""
+
+    def __init__(self, device: Device, error: Exception) -> None:
+        super().__init__(str(error))
+        self.device = device
+
+
+@contextmanager
+def on(device: Device) -> Iterator[None]:
+    """What is raised inside is `device`'s failure, whichever device's thread it happens on."""
+    try:
+        yield
+    except Exception as error:
+        raise StateError(device, error) from error
 
 
 SHORT_US = 150.0
@@ -116,8 +135,15 @@ class Loaded:
     def short(self) -> bool:
         """May the first step run on the thread that brings the request? Only on our own kernels, which
         neither hang nor crash, and only when it has proved to take no longer than two thread switches do."""
+        if self.stateful and not self.trusted:
+            return False  # another device may be asked for variables first
         step = self.steps[0]
         return step.device.backend.trusted and step.runs >= PROVEN_RUNS and step.measured_us < SHORT_US
+
+    @cached_property
+    def trusted(self) -> bool:
+        """Every step runs on our own code, whose variables are not lost with a device."""
+        return all(step.device.backend.trusted for step in self.steps)
 
     @cached_property
     def form(self) -> Form:
@@ -132,7 +158,11 @@ class Loaded:
 
     def new_states(self) -> list[RunContext]:
         """A fresh state of every step."""
-        return [RunContext(state=step.delegate.new_state()) for step in self.steps]
+        made = []
+        for step in self.steps:
+            with on(step.device):
+                made.append(RunContext(state=step.delegate.new_state()))
+        return made
 
     def close(self) -> None:
         for step in self.steps:

@@ -12,6 +12,7 @@ from edged.graph.model import Graph, Model, Node, Tensor
 from edged.graph.ops import table
 from edged.graph.passes import optimise
 from edged.graph.shapes import node_macs, resize
+from edged.runtime import batch
 from edged.runtime.device import Device
 from edged.runtime.loaded import Loaded, Places, Step, places_of
 from edged.runtime.measurements import Measurements
@@ -124,12 +125,27 @@ def load(
             loaded.batched[size] = _load_shape(
                 name, version, label, batched(source, size), devices, demand, measured
             )
-        except EdgedError:
+        except BaseException:
             loaded.close()
             raise
         size *= 2
+    _check_batches(loaded, demand)
     loaded.resident_bytes += sum(b.resident_bytes for b in loaded.batched.values())
     return loaded
+
+
+def _check_batches(loaded: Loaded, demand: Demand) -> None:
+    """Gives up batches where they cannot be had, and says why."""
+    try:
+        why = batch.refusal(loaded)
+    except ModelError:
+        loaded.close()
+        raise
+    if why and loaded.batched:
+        for size in loaded.batched.values():
+            size.close()
+        loaded.batched.clear()
+        demand.log(f"model {loaded.name} is not batched: {why}")
 
 
 def batched(source: Model, size: int) -> Model:

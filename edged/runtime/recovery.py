@@ -127,21 +127,22 @@ class Recovery:
             self._resume(entry, request)
 
     def _resume(self, entry: Entry, request: Request) -> None:
-        loaded = entry.current
-        if loaded is None or entry.state is EntryState.FAILED:
+        loaded = entry.begin() if entry.state is not EntryState.FAILED else None
+        if loaded is None:
             finish(request, Code.BACKEND_FAILED, entry.reason or "the model is gone")
             return
-        old = request.binding.loaded
+        begun, old = loaded, request.binding.loaded
         try:
-            entry.begin(loaded)
             request.binding = request.session.binding(request.slot, loaded)
-            entry.leave(old)
+            begun = old
             request.version = loaded.version
             request.step = 0
-            request.session.rewind(request, loaded)
+            request.session.rewind(loaded)
         except Exception as error:
+            entry.leave(begun)
             finish(request, Code.BACKEND_FAILED, f"could not be retried: {describe(error)}")
             return
+        entry.leave(old)
         if loaded.steps:
             loaded.steps[0].device.mailbox.post(request, force=True)
         else:
@@ -159,26 +160,34 @@ class Recovery:
                 pass
             except Exception as error:
                 self.log(f"recovery: {describe(error)}")
-            now = monotonic()
-            for device in self.registry.devices:
-                self._watch(device, now)
-            self._probe_due(now)
-            self._open_due(now)
+            try:
+                self._look(monotonic())
+            except Exception as error:  # whatever it was: who watches the devices must not end
+                self.log(f"recovery: {describe(error)}")
+
+    def _look(self, now: float) -> None:
+        for device in list(self.registry.devices):
+            self._watch(device, now)
+        self._probe_due(now)
+        self._open_due(now)
 
     def _watch(self, device: Device, now: float) -> None:
         """Takes the request away from a device that is over its limit."""
         running = device.running
         if running is None or device.backend.trusted or now - running[2] < self.hang_seconds:
             return
-        request, epoch, since = running
+        request, epoch, since, beside = running
         with device.claim:
             if device.running is not running or request.epoch != epoch:
                 return
-            request.epoch += 1
+            taken = [request, *(other for other, then in beside if other.epoch == then)]
+            for each in taken:
+                each.epoch += 1
         device.counters.hangs += 1
         self._lose(device, DeviceState.HUNG, f"no answer for {now - since:.1f} s")
         device.restart()
-        self._again(request, "it hung")
+        for each in taken:
+            self._again(each, "it hung")
 
     def _probe_due(self, now: float) -> None:
         for patient in [p for p in self._patients if p.due <= now]:
@@ -226,7 +235,7 @@ class Recovery:
             try:
                 self.registry.place_again(entry)
                 entry.state, entry.reason = EntryState.READY, ""
-            except EdgedError as error:
+            except Exception as error:
                 self.log(Line(f"model {entry.name} stays where it is: {describe(error)}", model=entry.name))
                 if isinstance(error, LinkError):
                     self._lose(back, DeviceState.DOWN, describe(error))

@@ -78,9 +78,7 @@ class Registry:
         with self.changing:
             entry = self.find(name)
             old = entry.current
-            kept = entry.source, entry.demand
-            entry.avoid = frozenset()  # a new version is judged anew
-            made = self._make(entry, source, demand or entry.demand)
+            made = self._make(entry, source, demand or entry.demand, frozenset())
             if old is not None and not force and (difference := old.form.difference(made.form)):
                 made.close()
                 raise SignatureChangedError(
@@ -91,9 +89,9 @@ class Registry:
                 self._make_room(made.resident_bytes, entry)
             except MemoryLimitError:
                 made.close()
-                entry.source, entry.demand = kept
                 raise
             entry.source, entry.demand = source, demand or entry.demand
+            entry.avoid = frozenset()  # a new version is judged anew
             self._serve(entry, made)
             text = f"model {name} swapped to version {made.version} from {source.label}"
             self.log(Line(text, model=name, version=str(made.version)))
@@ -119,32 +117,43 @@ class Registry:
     def open(self, name: str, slots: list[memoryview]) -> ClientSession:
         """A client's session on a model; an evicted one is read again. The lease holds until `close`."""
         entry = self.find(name)
-        loaded = self.ready(entry)
-        with entry.guard:
-            entry.leases += 1
-        return ClientSession(entry, loaded.form, slots, entry.priority)
+        entry.lease()
+        try:
+            loaded = self.ready(entry)
+        except BaseException:
+            self._give_back(entry)
+            raise
+        return ClientSession(entry, loaded, slots, entry.priority)
 
     def close(self, session: ClientSession) -> None:
         """Gives the lease back."""
-        with session.entry.guard:
-            session.entry.leases -= 1
-            session.entry.last_used = monotonic()
+        self._give_back(session.entry)
+
+    def _give_back(self, entry: Entry) -> None:
+        with entry.guard:
+            entry.leases -= 1
+            entry.last_used = monotonic()
 
     def ready(self, entry: Entry) -> Loaded:
-        """The serving version, read again if it was evicted."""
+        """The serving version, read again if it was evicted. (Not while somebody leases it: whoever has a
+        session never waits here for another model to be loaded.)"""
         loaded = entry.current
         if loaded is not None:
             return loaded
+        self._check_evicted(entry)
         with self.changing:
             if entry.current is None:
-                if entry.state is not EntryState.EVICTED:
-                    raise ModelUnloadedError(
-                        f"model {entry.name!r} is not loaded any more ({entry.reason or entry.state})"
-                    )
+                self._check_evicted(entry)
                 self._bring(entry)
                 self.log(Line(f"model {entry.name} read again", model=entry.name))
             assert entry.current is not None
             return entry.current
+
+    def _check_evicted(self, entry: Entry) -> None:
+        if entry.state is not EntryState.EVICTED and entry.current is None:
+            raise ModelUnloadedError(
+                f"model {entry.name!r} is not loaded any more ({entry.reason or entry.state})"
+            )
 
     def submit(
         self,
@@ -158,19 +167,23 @@ class Registry:
         """Queues a request on the slot's contents. BusyError, BadSlotError and ModelUnloadedError are raised,
         later failures go to `done`."""
         entry = session.entry
-        loaded = entry.current or self.ready(entry)
         if not 0 <= slot < len(session.busy):
             raise BadSlotError(f"slot {slot} is not one of this session's {len(session.busy)}")
         if session.busy[slot]:
             raise BadSlotError(
                 f"slot {slot} has a request in flight", remedy="wait for its reply, or use another slot"
             )
-        binding = session.binding(slot, loaded)
+        while (loaded := entry.begin()) is None:
+            self.ready(entry)
+        try:
+            binding = session.binding(slot, loaded)
+        except BaseException:
+            entry.leave(loaded)
+            raise
         level = session.priority if priority is None else priority
         request = Request(session, id, slot, binding, done, level, deadline, monotonic())
         request.version = loaded.version
         session.busy[slot] = 1
-        entry.begin(loaded)
         if not session.enter(request):
             return request  # a model with variables: it follows the session's request before it
         if not loaded.steps:
@@ -191,7 +204,7 @@ class Registry:
         return request
 
     def _bring(self, entry: Entry) -> None:
-        made = self._make(entry, entry.source, entry.demand)
+        made = self._make(entry, entry.source, entry.demand, entry.avoid)
         try:
             self._make_room(made.resident_bytes, entry)
         except MemoryLimitError:
@@ -199,11 +212,11 @@ class Registry:
             raise
         self._serve(entry, made)
 
-    def _make(self, entry: Entry, source: Source, demand: Demand) -> Loaded:
+    def _make(self, entry: Entry, source: Source, demand: Demand, avoid: frozenset[str]) -> Loaded:
         model = source.read()
-        devices = [d for d in self.up() if d.name not in entry.avoid]
+        devices = [d for d in self.up() if d.name not in avoid]
         return loading.load(
-            entry.name, entry.version + 1, source.label, model, devices, _without(demand, entry.avoid),
+            entry.name, entry.version + 1, source.label, model, devices, _without(demand, avoid),
             self.measured,
         )  # fmt: skip
 
@@ -237,7 +250,7 @@ class Registry:
             self.log(Line(f"model {entry.name} cannot leave {device.name}: {error}", model=entry.name))
 
     def resident_bytes(self) -> int:
-        return sum(entry.resident_bytes for entry in self.entries.values())
+        return sum(entry.resident_bytes for entry in list(self.entries.values()))
 
     def _make_room(self, need: int, newcomer: Entry) -> None:
         """Evicts what was used longest ago until `need` more bytes fit; what is in use, or kept, stays."""
@@ -267,26 +280,34 @@ class Registry:
             self.evict(idle.pop(0))
 
     def evict(self, entry: Entry) -> None:
-        """Frees a model's memory; it is read again when somebody wants it."""
-        entry.state = EntryState.EVICTED
-        self._discard(entry, entry.replace(None))
+        """Frees a model's memory, unless somebody has just begun to use it; it is read again when somebody
+        wants it."""
+        old = entry.evict()
+        if old is None:
+            return
+        self._discard(entry, old)
         self.log(Line(f"model {entry.name} evicted: used longest ago", model=entry.name))
 
     def _discard(self, entry: Entry, old: Loaded | None) -> None:
-        if old is not None:
+        """Closes a version that nothing runs on. What goes wrong with that is nobody's request's failure."""
+        if old is None:
+            return
+        try:
             old.close()
+        except Exception as error:
+            self.log(Line(f"model {entry.name}: closing version {old.version}: {error}", model=entry.name))
 
     def _drained(self, entry: Entry, loaded: Loaded) -> None:
         with entry.guard:
             if loaded not in entry.draining:
                 return
             entry.draining.remove(loaded)
-        loaded.close()
+        self._discard(entry, loaded)
         self.log(Line(f"model {entry.name}: version {loaded.version} has drained", model=entry.name))
 
     def record_measurements(self) -> None:
         """Hands the measured times of all steps to the store, and saves it."""
-        for entry in self.entries.values():
+        for entry in list(self.entries.values()):
             loaded = entry.current
             for step in loaded.steps if loaded is not None else ():
                 if step.runs >= 8:

@@ -30,7 +30,7 @@ class Request:
 
     __slots__ = (
         "binding", "cancelled", "deadline", "done", "ended", "epoch", "id", "order", "posted", "priority",
-        "retries", "run_seconds", "saved", "session", "slot", "started", "step", "version",
+        "retries", "run_seconds", "session", "slot", "started", "step", "version",
     )  # fmt: skip
 
     def __init__(
@@ -60,7 +60,6 @@ class Request:
         self.version = 0
         self.cancelled = False
         self.ended = False
-        self.saved: list[dict[str, bytes]] | None = None
         self.order = (priority, deadline)
 
     @property

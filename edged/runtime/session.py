@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from edged.backend import RunContext
 from edged.errors import EdgedError
 from edged.runtime import batch
-from edged.runtime.device import Device
+from edged.runtime.device import Device, Running
 from edged.runtime.errors import SignatureChangedError
-from edged.runtime.loaded import Form, Loaded
+from edged.runtime.loaded import Form, Loaded, StateError, on
 from edged.runtime.request import NEVER, Request
 from edged_ipc.codes import Code
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edged.runtime.parity import Parity
 
 Views = tuple[memoryview, ...]
+Variables = list[dict[str, bytes]]
 Failed = Callable[[Device, Request, int, BaseException], None]
 
 
@@ -74,16 +75,18 @@ def bind(loaded: Loaded, slot: memoryview) -> Binding:
 
 class ClientSession:
     """One client's open model. Its variables are its own; its slots are memory that it shares with the
-    daemon."""
+    daemon. `kept` is a copy of variables that a device holds which may be lost, as the last request left
+    them."""
 
-    def __init__(self, entry: Entry, form: Form, slots: list[memoryview], priority: int) -> None:
+    def __init__(self, entry: Entry, opened: Loaded, slots: list[memoryview], priority: int) -> None:
         self.entry = entry
-        self.form = form
+        self.form: Form = opened.form
         self.priority = priority
         self.slots = slots
         self.bindings: list[Binding | None] = [None] * len(slots)
         self.busy = bytearray(len(slots))
         self.states: tuple[Loaded, list[RunContext]] | None = None
+        self.kept: Variables | None = None
         self.turn = threading.Lock()
         self.active: Request | None = None
         self.waiting: deque[Request] = deque()
@@ -116,24 +119,30 @@ class ClientSession:
         """This session's variables. When the steps have changed under it, what the new ones know goes over by
         name."""
         if self.states is None or self.states[0] is not loaded:
-            fresh = loaded.new_states()
-            if self.states is not None:
-                carry_over(self.states, (loaded, fresh))
+            variables, fresh = self._variables(), loaded.new_states()
+            if variables is not None:
+                put_back(loaded, fresh, variables)
             self.states = (loaded, fresh)
+            self.kept = None if loaded.trusted else variables
         return self.states[1]
+
+    def _variables(self) -> Variables | None:
+        """As the last request left them; None before the first. A device that may be lost is not asked: what
+        it had was `kept`."""
+        if self.states is not None and self.states[0].trusted:
+            return saved(*self.states)
+        return self.kept
 
     def enter(self, request: Request) -> bool:
         """Takes the session's turn. A model with variables runs one request of a session at a time, in order:
         False, it has been queued."""
-        loaded = request.binding.loaded
-        if not loaded.stateful:
+        if not request.binding.loaded.stateful:
             return True
         with self.turn:
             if self.active is not None:
                 self.waiting.append(request)
                 return False
             self.active = request
-        self._remember(request, loaded)
         return True
 
     def leave(self, request: Request) -> None:
@@ -143,48 +152,36 @@ class ClientSession:
         with self.turn:
             following = self.active = self.waiting.popleft() if self.waiting else None
         if following is not None:
-            loaded = following.binding.loaded
-            self._remember(following, loaded)
-            loaded.steps[0].device.mailbox.post(following, force=True)
+            following.binding.loaded.steps[0].device.mailbox.post(following, force=True)
 
-    def _remember(self, request: Request, loaded: Loaded) -> None:
-        """Variables as they were before a request that an untrusted device might spoil."""
-        if any(not step.device.backend.trusted for step in loaded.steps):
-            request.saved = saved(loaded, self.contexts(loaded))
-
-    def rewind(self, request: Request, loaded: Loaded) -> None:
-        """Before a retry on other steps: the variables that the request started from."""
+    def rewind(self, loaded: Loaded) -> None:
+        """Before a retry on other steps: undoes what the request has done to the variables so far."""
         if not loaded.stateful:
             return
-        if request.saved is None:
-            self.contexts(loaded)
-            return
-        fresh = loaded.new_states()
-        put_back(loaded, fresh, request.saved)
-        self.states = (loaded, fresh)
+        if self.states is not None and not self.states[0].trusted:
+            self.states = None  # `kept` is what the request started from
+        self.contexts(loaded)
 
     def reset(self) -> None:
         """Variables back to their initial values."""
-        if self.states is not None:
-            for step, ctx in zip(self.states[0].steps, self.states[1], strict=True):
-                step.delegate.reset(ctx.state)
+        self.states = self.kept = None
 
 
-def carry_over(old: tuple[Loaded, list[RunContext]], new: tuple[Loaded, list[RunContext]]) -> None:
-    """Variables by name from the states of one set of steps to another's."""
-    put_back(*new, saved(*old))
-
-
-def put_back(loaded: Loaded, contexts: list[RunContext], variables: list[dict[str, bytes]]) -> None:
+def put_back(loaded: Loaded, contexts: list[RunContext], variables: Variables) -> None:
     """Sets the variables of every step from saved ones."""
     known = {name: value for part in variables for name, value in part.items()}
     for step, ctx in zip(loaded.steps, contexts, strict=True):
-        step.delegate.restore(ctx.state, known)
+        with on(step.device):
+            step.delegate.restore(ctx.state, known)
 
 
-def saved(loaded: Loaded, contexts: list[RunContext]) -> list[dict[str, bytes]]:
+def saved(loaded: Loaded, contexts: list[RunContext]) -> Variables:
     """The variables of every step, copied."""
-    return [dict(s.delegate.save(c.state)) for s, c in zip(loaded.steps, contexts, strict=True)]
+    found = []
+    for step, ctx in zip(loaded.steps, contexts, strict=True):
+        with on(step.device):
+            found.append(dict(step.delegate.save(ctx.state)))
+    return found
 
 
 class Walk:
@@ -197,7 +194,8 @@ class Walk:
         self.parity: Parity | None = None
 
     def serve(self, device: Device, request: Request) -> None:
-        """One step, on `device`'s thread; posts the next one or ends the request."""
+        """One step, on `device`'s thread; posts the next one or ends the request. Whatever is raised on the
+        way is that step's failure, and never the end of the thread."""
         epoch, loaded, index = request.epoch, request.binding.loaded, request.step
         now = monotonic()
         if not device.up:
@@ -206,34 +204,53 @@ class Walk:
             return
         if loaded.batched and index == 0 and self._batch(device, request, loaded):
             return
-        contexts = request.session.contexts(loaded) if loaded.stateful else shared_contexts(loaded)
-        inputs, outputs = request.binding.steps[index]
-        parity = self.parity
-        entry = request.session.entry
-        sample = parity.begin(device, entry, loaded, index, inputs) if parity is not None else None
-        device.running = (request, epoch, now)
+        running = device.running = (request, epoch, now, ())
         try:
-            loaded.steps[index].delegate.run(contexts[index], inputs, outputs)
+            took, variables = self._run(device, request, loaded, index)
         except Exception as error:
-            device.running = None
-            if request.epoch == epoch:
-                self.failed(device, request, epoch, error)
-            return
-        device.running = None
-        took = monotonic() - now
+            return self._failed(device, running, error)
+        device.ran(running)
+        copy = request.binding.copies[index]
+        if copy is not None or variables is not None:
+            with device.claim:  # whoever takes a request away from a hanging device holds it too
+                if request.epoch != epoch:
+                    return
+                if copy is not None:
+                    for source, target in zip(request.binding.steps[index][1], copy, strict=True):
+                        target[:] = source
+                if variables is not None:
+                    request.session.kept = variables
+        self._after(request, loaded, index, took)
+
+    def _run(
+        self, device: Device, request: Request, loaded: Loaded, index: int
+    ) -> tuple[float, Variables | None]:
+        """Seconds, and after the last step of a stream on a device that may be lost, the variables."""
+        session, parity = request.session, self.parity
+        contexts = session.contexts(loaded) if loaded.stateful else shared_contexts(loaded)
+        inputs, outputs = request.binding.steps[index]
+        sample = parity.begin(device, session.entry, loaded, index, inputs) if parity is not None else None
+        begun = monotonic()
+        loaded.steps[index].delegate.run(contexts[index], inputs, outputs)
+        took = monotonic() - begun
         device.counters.runs += 1
         device.counters.busy_seconds += took
         loaded.steps[index].took(took)
         if parity is not None and sample is not None:
             parity.end(sample, outputs)
-        copy = request.binding.copies[index]
-        if copy is not None:
-            with device.claim:  # whoever takes a request away from a hanging device holds it too
-                if request.epoch != epoch:
-                    return
-                for source, target in zip(outputs, copy, strict=True):
-                    target[:] = source
-        self._after(request, loaded, index, took)
+        last = index + 1 == len(loaded.steps)
+        keep = loaded.stateful and last and not loaded.trusted
+        return took, saved(loaded, contexts) if keep else None
+
+    def _failed(self, device: Device, running: Running, error: Exception) -> None:
+        """Hands over what the failed step has not lost to somebody else meanwhile."""
+        with device.claim:
+            device.ran(running)
+            request, epoch, _, beside = running
+            left = [(r, e) for r, e in ((request, epoch), *beside) if r.epoch == e]
+        where = error.device if isinstance(error, StateError) else device
+        for request, epoch in left:
+            self.failed(where, request, epoch, error)
 
     def _wanted(self, request: Request, loaded: Loaded, index: int, now: float) -> bool:
         """False, and ended, when a request was cancelled or cannot be in time any more."""
@@ -266,24 +283,22 @@ class Walk:
         requests = [first, *(r for r in others if self._wanted(r, loaded, 0, now))]
         if len(requests) == 1:
             return False
-        size = batch.pick(loaded, len(requests))
-        room = loaded.rooms.get(size)
-        if room is None:
-            room = loaded.rooms[size] = batch.buffers(loaded, size)
         epochs = [r.epoch for r in requests]
-        device.running = (first, first.epoch, now)
+        beside = tuple(zip(requests[1:], epochs[1:], strict=True))
+        running = device.running = (first, first.epoch, now, beside)
         try:
+            room = batch.room(loaded, len(requests))
             took = batch.run(device, requests, room)
         except Exception as error:
-            device.running = None
-            for request, epoch in zip(requests, epochs, strict=True):
-                if request.epoch == epoch:
-                    self.failed(device, request, epoch, error)
+            self._failed(device, running, error)
             return True
-        device.running = None
-        for request, epoch in zip(requests, epochs, strict=True):
-            if request.epoch == epoch:
-                self._after(request, loaded, 0, took)
+        device.ran(running)
+        with device.claim:
+            mine = [r for r, epoch in zip(requests, epochs, strict=True) if r.epoch == epoch]
+            if len(mine) == len(requests):  # else they were taken away, all of them
+                batch.hand_out(requests, room)
+        for request in mine:
+            self._after(request, loaded, 0, took)
         return True
 
 

@@ -26,13 +26,16 @@ from edged.graph.model import Graph, Model, Node
 
 
 class Switch:
-    """What every delegate of a fake device looks at before it computes. `gate` open: goes on at once."""
+    """What every delegate of a fake device looks at before it computes. `gate` open: goes on at once.
+    `pass_next`: so many runs more go on, and then they wait for `hold`."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.fail_next = 0
+        self.pass_next = -1
+        self.hold = threading.Event()
         self.well = True
         self.order: list[int] = []
 
@@ -53,6 +56,9 @@ class FakeDelegate(Delegate):
         assert not self.closed, "run after close"
         self.switch.entered.release()
         self.switch.gate.wait(30)
+        if self.switch.pass_next == 0:
+            self.switch.hold.wait(30)
+        self.switch.pass_next -= self.switch.pass_next > 0
         if self.switch.fail_next:
             self.switch.fail_next -= 1
             raise BackendError("told to fail")
