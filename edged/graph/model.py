@@ -155,7 +155,7 @@ class Tensor:
         return f"%{self.name}:{self.dtype}[{dims}]"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Node:
     """One operation. `op` is TFLite's builtin name in lower case (`conv_2d`), or `custom` with its code in
     `custom_code`.

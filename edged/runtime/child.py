@@ -69,12 +69,14 @@ class Child:
         return [cost.microseconds, cost.measured]
 
     def prepare(self, key: int, context: PrepareContext, subgraph: Subgraph) -> Any:
-        fd = transport.receive_fd(self._sock)
-        delegate = self.backend.prepare(context, subgraph)
         tensors = (*subgraph.graph.inputs, *subgraph.graph.outputs)
         layout = slot_layout([t.nbytes for t in tensors])
-        memory = memoryview(mmap.mmap(fd, max(layout.size, 1)))
-        os.close(fd)
+        fd = transport.receive_fd(self._sock)
+        try:
+            memory = memoryview(mmap.mmap(fd, max(layout.size, 1)))
+        finally:
+            os.close(fd)
+        delegate = self.backend.prepare(context, subgraph)
         views = [memory[at : at + t.nbytes] for at, t in zip(layout.offsets, tensors, strict=True)]
         count = len(subgraph.graph.inputs)
         self.prepared[key] = _Prepared(delegate, views[:count], views[count:], {})
@@ -82,6 +84,10 @@ class Child:
 
     def new_state(self, key: int, state: int) -> Any:
         self.prepared[key].states[state] = self.prepared[key].delegate.new_state()
+
+    def states(self, key: int) -> Any:
+        """Numbers of the states that are there."""
+        return list(self.prepared[key].states)
 
     def drop_state(self, key: int, state: int) -> Any:
         self.prepared[key].states.pop(state, None)

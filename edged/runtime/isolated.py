@@ -14,12 +14,16 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
 
 from edged.backend import (
     Backend,
@@ -78,7 +82,7 @@ class Process:
         self.turn = threading.Lock()
         self.alive = True
         try:
-            transport.send(ours, transport.dump(config))
+            transport.send(ours, transport.dump(config), timeout=START_LIMIT)
             self.hello = self._reply(START_LIMIT)
         except transport.ClosedError:
             raise BackendError(f"{name}: {self.end()}") from None
@@ -98,7 +102,7 @@ class Process:
             if not self.alive:
                 raise BackendError("the child process has ended")
             try:
-                transport.send(self.sock, transport.dump((name, *arguments)), fd)
+                transport.send(self.sock, transport.dump((name, *arguments)), fd, limit)
                 return self._reply(limit)
             except transport.ClosedError:
                 raise BackendError(self.end()) from None
@@ -109,7 +113,14 @@ class Process:
                 ) from None
 
     def _reply(self, limit: float) -> Any:
-        reply = transport.DECODE(transport.receive(self.sock, transport.MAX_REPLY, limit))
+        body = transport.receive(self.sock, transport.MAX_REPLY, limit)
+        try:
+            reply = transport.DECODE(body)
+        except msgspec.MsgspecError as error:
+            self.end(kill=True)
+            raise BackendError(
+                f"the child process sent something that is no answer ({error}): it was killed"
+            ) from None
         if reply.error:
             raise _KINDS.get(reply.kind, BackendError)(reply.error)
         return reply.value
@@ -140,9 +151,13 @@ class Process:
 
 @dataclass(slots=True)
 class _State:
-    """A state object that lives in the child."""
+    """A state object that lives in the child. When nobody holds it any more, its number goes to `gone`."""
 
     number: int
+    gone: deque[int]
+
+    def __del__(self) -> None:
+        self.gone.append(self.number)
 
 
 class IsolatedDelegate(Delegate):
@@ -153,6 +168,7 @@ class IsolatedDelegate(Delegate):
     ) -> None:
         self.owner, self.process, self.key = owner, process, next(owner.keys)
         self.inputs, self.outputs = subgraph.graph.inputs, subgraph.graph.outputs
+        self._gone: deque[int] = deque()
         tensors = (*self.inputs, *self.outputs)
         layout = slot_layout([t.nbytes for t in tensors])
         fd = os.memfd_create("edged-delegate", os.MFD_CLOEXEC)
@@ -180,7 +196,9 @@ class IsolatedDelegate(Delegate):
             target[:] = source
 
     def new_state(self) -> object:
-        state = _State(next(self.owner.keys))
+        while self._gone:
+            self.owner.call(self.process, "drop_state", self.key, self._gone.popleft())
+        state = _State(next(self.owner.keys), self._gone)
         self.owner.call(self.process, "new_state", self.key, state.number)
         return state
 
@@ -230,7 +248,7 @@ class IsolatedBackend(Backend):
     def __post_init__(self) -> None:
         self.keys = count(1)
         self._runs = 0
-        self._survey: dict[Node, tuple[Support, bool, float]] = {}
+        self._survey: WeakKeyDictionary[Node, tuple[Support, bool, float]] = WeakKeyDictionary()
         self.process = self._start()
 
     def _start(self) -> Process:
@@ -268,14 +286,13 @@ class IsolatedBackend(Backend):
             )
 
     def _asked(self, node: Node) -> tuple[Support, bool, float]:
-        if node not in self._survey:
-            if len(self._survey) > 10_000:
-                self._survey.clear()
+        known = self._survey.get(node)
+        if known is None:
             inputs = tuple(t for t in node.inputs if t is not None and not t.constant)
             alone = Subgraph(Graph(node.where, inputs, node.outputs, (node,)), _NO_MODEL)
             ((ok, reason, claims, cost),) = self.process.call(PREPARE_LIMIT, "survey", (node,), (alone,))
-            self._survey[node] = (Support(bool(ok), str(reason)), bool(claims), float(cost))
-        return self._survey[node]
+            known = self._survey[node] = (Support(bool(ok), str(reason)), bool(claims), float(cost))
+        return known
 
     def supports(self, node: Node) -> Support:
         try:

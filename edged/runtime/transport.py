@@ -18,6 +18,7 @@ import msgspec
 
 MAX_REPLY = 16 << 20
 _LENGTH = struct.Struct("<I")
+_TIMEVAL = struct.Struct("@ll")
 
 
 class ClosedError(Exception):
@@ -46,14 +47,24 @@ def dump(message: object) -> bytes:
     return buffer.getvalue()
 
 
-def send(sock: socket.socket, body: bytes, fd: int | None = None) -> None:
-    """Sends one frame whole, and `fd` behind it. ClosedError when nobody is there."""
+def send(sock: socket.socket, body: bytes, fd: int | None = None, timeout: float | None = None) -> None:
+    """Sends one frame whole, and `fd` behind it. ClosedError when nobody is there, SlowError when nobody
+    takes it for `timeout` seconds (a stopped process, and more than the socket holds)."""
+    if timeout is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(*_split(timeout)))
     try:
         sock.sendall(_LENGTH.pack(len(body)) + body)
         if fd is not None:
             socket.send_fds(sock, [b"F"], [fd])
+    except BlockingIOError:
+        raise SlowError(f"nothing was taken for {timeout or 0:.1f} s") from None
     except OSError as error:
         raise ClosedError(str(error)) from None
+
+
+def _split(seconds: float) -> tuple[int, int]:
+    """Whole seconds and microseconds; never none of both, which would mean to wait for ever."""
+    return int(seconds), max(int(seconds % 1 * 1e6), 1)
 
 
 def receive_fd(sock: socket.socket) -> int:
@@ -75,8 +86,10 @@ def receive(sock: socket.socket, limit: int, timeout: float | None = None) -> by
 
 def _exactly(sock: socket.socket, count: int, timeout: float | None) -> bytes:
     parts = bytearray()
+    ready = select.poll()  # and not select(2), which knows descriptors up to 1023 only
+    ready.register(sock, select.POLLIN)
     while len(parts) < count:
-        if timeout is not None and not select.select([sock], [], [], timeout)[0]:
+        if timeout is not None and not ready.poll(timeout * 1e3):
             raise SlowError(f"no answer for {timeout:.1f} s")
         try:
             chunk = sock.recv(min(count - len(parts), 1 << 20))

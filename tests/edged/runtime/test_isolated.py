@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -10,8 +13,10 @@ import numpy as np
 import pytest
 
 from edged.config import Config, LimitsConfig
-from edged.runtime import recovery
+from edged.errors import BackendError
+from edged.runtime import recovery, transport
 from edged.runtime.device import Device, DeviceState
+from edged.runtime.errors import HungError
 from edged.runtime.house import Call, House
 from edged.runtime.isolated import IsolatedBackend
 from edged.source import Source
@@ -97,3 +102,47 @@ def test_children_die_with_the_house(house: House) -> None:
     child = backend.process.child
     backend.close()
     assert child.poll() is not None
+
+
+def test_a_stopped_child_holds_up_nobody_who_sends_much(house: House) -> None:
+    _, backend = _vendor(house)
+    os.kill(backend.process.child.pid, signal.SIGSTOP)
+    begun = monotonic()
+    with pytest.raises(HungError, match="the child process was killed"):
+        backend.process.call(0.3, "facts", bytes(16 << 20))
+    assert monotonic() - begun < 20
+    assert backend.process.child.poll() is not None
+
+
+def test_what_is_no_answer_ends_the_child(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, backend = _vendor(house)
+
+    def garbled(*_: object) -> bytes:
+        return b"\xc1 not msgpack"
+
+    monkeypatch.setattr(transport, "receive", garbled)
+    with pytest.raises(BackendError, match="no answer"):
+        backend.process.call(5.0, "probe")
+    assert backend.process.child.poll() is not None
+
+
+def test_states_in_the_child_go_with_their_sessions(house: House, mood: Mood) -> None:
+    """Sessions that were opened and closed leave nothing behind, on either side."""
+    model = chain()
+    entry = house.load("m", Source("m", lambda: model), pin={"fully_connected": "vendor"})
+    _, backend = _vendor(house)
+    delegate = entry.current.steps[0].delegate
+    for _ in range(5):
+        delegate.new_state()
+    kept = delegate.new_state()
+    assert backend.process.call(5.0, "states", delegate.key) == [kept.number]
+
+
+def test_a_survey_keeps_no_model_alive(house: House) -> None:
+    _, backend = _vendor(house)
+    model = chain()
+    assert all(backend.supports(node) for node in model.main.nodes)
+    assert len(backend._survey) == len(model.main.nodes)
+    del model
+    gc.collect()
+    assert len(backend._survey) == 0
