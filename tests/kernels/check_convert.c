@@ -68,8 +68,16 @@ static int check_scales(check_ctx *ctx) {
     return bad;
 }
 
+static int check_fake(check_ctx *ctx) {
+    const edged_fake_quant_params p = {-3.0f, 9.75f, 0.05f, 20.0f};
+    check_case c = {.op = "fake_quant", .params = &p, .units = (uint32_t)check_range(ctx, 1, 99), .tolerance = 1e-6f};
+    check_operand_add(&c, 0, CHECK_FLOAT, 4 * c.units, 4);
+    check_fill_floats(ctx, check_operand_add(&c, 1, CHECK_INPUT, 4 * c.units, 4), c.units, -9, 12);
+    return check_run(ctx, &c);
+}
+
 int check_convert(check_ctx *ctx) {
     int bad = 0;
-    for (int i = 0; i < 6 * ctx->repeats; i++) bad |= check_casts(ctx) | check_scales(ctx);
+    for (int i = 0; i < 6 * ctx->repeats; i++) bad |= check_casts(ctx) | check_scales(ctx) | check_fake(ctx);
     return bad;
 }

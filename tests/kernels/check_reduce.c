@@ -6,15 +6,18 @@
 
 static const struct {
     const char *op;
-    char kind; /* f: f32, i: integers, q: scaled */
+    char kind; /* f: f32, i: integers, q: scaled, m: edged_reduce_more_params */
     size_t element;
 } ops[] = {{"sum_f32", 'f', 4}, {"mean_f32", 'f', 4}, {"prod_f32", 'f', 4}, {"reduce_max_f32", 'f', 4}, {"reduce_min_f32", 'f', 4},
            {"scaled_sum_s8", 'q', 1}, {"scaled_sum_s16", 'q', 2}, {"reduce_max_s8", 'i', 1}, {"reduce_min_s16", 'i', 2},
-           {"sum_s32", 'i', 4}, {"prod_s64", 'i', 8}, {"any_bool", 'i', 1}, {"all_bool", 'i', 1}};
+           {"sum_s32", 'i', 4}, {"prod_s64", 'i', 8}, {"any_bool", 'i', 1}, {"all_bool", 'i', 1},
+           {"mean_s32", 'i', 4}, {"mean_s64", 'i', 8}, {"reduce_max_u8", 'i', 1}, {"scaled_prod_s8", 'm', 1}, {"scaled_prod_s16", 'm', 2},
+           {"float_sum_s8", 'm', 1}};
 
 typedef union any_params {
     edged_reduce_params plain;
     edged_reduce_q_params q;
+    edged_reduce_more_params more;
 } any_params;
 
 /* Up to three dimensions, each kept or reduced. */
@@ -37,8 +40,11 @@ static int check_one(check_ctx *ctx, size_t which) {
         p.q.multiplier = check_range(ctx, 1 << 30, INT32_MAX);
         p.q.shift = check_range(ctx, -9, 0);
         p.q.zero_out = 5, p.q.bias = check_range(ctx, -999, 999), p.q.low = -128, p.q.high = 127;
+    } else if (ops[which].kind == 'm') {
+        p.more.multiplier = check_range(ctx, 1 << 30, INT32_MAX), p.more.shift = check_range(ctx, -9, 0);
+        p.more.zero_in = -7, p.more.zero_out = 5, p.more.offset = 128, p.more.scale = 0.125f, p.more.bias = -3.25f;
     } else {
-        p.plain.factor = 0.25f;
+        p.plain.factor = strncmp(ops[which].op, "mean_s", 6) == 0 ? 4.0f : 0.25f;
     }
     c.params = &p;
     c.units = (uint32_t)(p.plain.k0 * p.plain.k1 * p.plain.k2);
@@ -53,10 +59,21 @@ static int check_one(check_ctx *ctx, size_t which) {
     return check_run(ctx, &c);
 }
 
+static int check_arg(check_ctx *ctx, const char *op, size_t element) {
+    check_case c = {.op = op, .units = 3};
+    const edged_arg_params p = {check_range(ctx, 1, 20), check_range(ctx, 1, 9), check_range(ctx, 0, 1)};
+    const size_t bytes = 3 * (size_t)(p.axis * p.inner) * element, place = p.wide ? 8 : 4;
+    c.params = &p;
+    check_operand_add(&c, 0, CHECK_EXACT, 3 * (size_t)p.inner * place, place);
+    check_fill_bytes(ctx, check_operand_add(&c, 1, CHECK_INPUT, bytes, element), bytes);
+    return check_run(ctx, &c);
+}
+
 int check_reduce(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 40 * ctx->repeats; i++) {
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) bad |= check_one(ctx, k);
+        bad |= check_arg(ctx, "arg_max_u8", 1) | check_arg(ctx, "arg_min_s16", 2) | check_arg(ctx, "arg_max_s8", 1);
     }
     return bad;
 }

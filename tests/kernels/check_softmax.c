@@ -43,11 +43,35 @@ static int check_s16(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
+static int check_l2_s8(check_ctx *ctx) {
+    check_case c = {.op = "l2_norm_s8", .units = 3};
+    const int32_t before = check_range(ctx, 0, 1) * 7;
+    const edged_l2_norm_s8_params p = {check_range(ctx, 1, 80), check_range(ctx, -128, 127), before, 7 - before};
+    c.params = &p;
+    check_operand_add(&c, 0, CHECK_EXACT, 3 * (size_t)p.depth, 1);
+    check_fill_bytes(ctx, check_operand_add(&c, 1, CHECK_INPUT, 3 * (size_t)p.depth, 1), 3 * (size_t)p.depth);
+    return check_run(ctx, &c);
+}
+
+/* The table falls as an exponential does: by a quarter a step. */
+static int check_log_s8(check_ctx *ctx) {
+    check_case c = {.op = "log_softmax_s8", .units = 3};
+    const edged_log_softmax_s8_params p = {check_range(ctx, 1, 80), 1288490189, 24, -120, 1789569707, -24};
+    c.params = &p;
+    check_operand_add(&c, 0, CHECK_EXACT, 3 * (size_t)p.depth, 1);
+    check_fill_bytes(ctx, check_operand_add(&c, 1, CHECK_INPUT, 3 * (size_t)p.depth, 1), 3 * (size_t)p.depth);
+    int32_t *table = check_operand_add(&c, 2, CHECK_INPUT, 1024, 4);
+    table[0] = INT32_MAX;
+    for (int i = 1; i < 256; i++) table[i] = table[i - 1] / 4 * 3;
+    return check_run(ctx, &c);
+}
+
 int check_softmax(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 50 * ctx->repeats; i++) {
         bad |= check_f32(ctx, "softmax_f32") | check_f32(ctx, "log_softmax_f32") | check_f32(ctx, "l2_norm_f32") | check_f32(ctx, "lrn_f32");
         bad |= check_s8(ctx, "softmax_s8", 1) | check_s8(ctx, "softmax_s8_s16", 2) | check_s16(ctx);
+        bad |= check_l2_s8(ctx) | check_log_s8(ctx);
     }
     return bad;
 }

@@ -8,7 +8,8 @@ from math import prod
 import numpy as np
 
 from edged.graph.model import DType, Node, Tensor
-from edged.graph.ops.spec import quantised
+from edged.graph.ops.fixedpoint import round_half_away
+from edged.graph.ops.spec import attr, quantised
 from edged_backends.lower.scale import LIMITS, multiplier
 from edged_backends.lower.table import lut
 from edged_backends.lowering import Lowering
@@ -76,14 +77,17 @@ def lower_dequantize(lowering: Lowering, node: Node) -> str | None:
 
 def lower_cast(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
-    if source.dtype is DType.FLOAT16 and output.dtype is DType.FLOAT32:
-        op, to = "cast_f16", _CAST[DType.FLOAT32][1]
-    elif source.dtype in _CAST and output.dtype in _CAST:
-        op, to = f"cast_{_CAST[source.dtype][0]}", _CAST[output.dtype][1]
-    else:
+    if output.dtype not in _CAST or source.dtype not in {*_CAST, DType.FLOAT16}:
         return f"no cast from {source.dtype} to {output.dtype}"
-    result = lowering.ref(output)
-    lowering.step(op, {"to": to}, [result, _plain(lowering, source)], units=output.elements)
+    result, given, op = lowering.ref(output), _plain(lowering, source), "cast_f32"
+    if source.dtype is not DType.FLOAT16:
+        op = f"cast_{_CAST[source.dtype][0]}"
+    else:
+        wide = result if output.dtype is DType.FLOAT32 else lowering.temp(4 * source.elements)
+        lowering.step("cast_f16", {"to": _CAST[DType.FLOAT32][1]}, [wide, given], units=output.elements)
+        given = wide
+    if given is not result:
+        lowering.step(op, {"to": _CAST[output.dtype][1]}, [result, given], units=output.elements)
     if lowering.is_shifted(output):
         lowering.step("xor80", {}, [result, result], units=output.elements, why="as int8")
     return None
@@ -107,6 +111,27 @@ def lower_bitcast(lowering: Lowering, node: Node) -> str | None:
     return None
 
 
+def lower_fake_quant(lowering: Lowering, node: Node) -> str | None:
+    """The range is moved so that 0 is one of its steps (NudgeQuantizationRange, in float32)."""
+    f32 = np.float32
+    low, high = f32(attr(node, "min", 0.0)), f32(attr(node, "max", 0.0))
+    bits = int(attr(node, "num_bits", 0))
+    if attr(node, "narrow_range", False) or not (low <= 0 <= high and low < high and 0 < bits <= 16):
+        return f"a fake quantisation from {low} to {high} in {bits} bits"
+    steps = f32((1 << bits) - 1)
+    scale = (high - low) / steps
+    point = f32(np.clip(round_half_away(np.asarray(f32(0) - low / scale)), f32(0), steps))
+    params = {
+        "low": float((f32(0) - point) * scale), "high": float((steps - point) * scale),
+        "scale": float(scale), "inverse": float(f32(1) / scale),
+    }  # fmt: skip
+    output = node.outputs[0]
+    refs = [lowering.ref(output), lowering.ref(node.input(0))]
+    lowering.step("fake_quant", params, refs, units=output.elements, inplace=1)
+    return None
+
+
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
     "quantize": lower_quantize, "dequantize": lower_dequantize, "cast": lower_cast, "bitcast": lower_bitcast,
+    "fake_quant": lower_fake_quant,
 }  # fmt: skip

@@ -69,17 +69,70 @@ def lower_reduce(lowering: Lowering, node: Node) -> str | None:
         return "a reduction of an empty tensor"
     if quantised(source) and node.op in ("sum", "mean"):
         return _scaled_sum(lowering, node)
+    if quantised(source) and node.op == "reduce_prod":
+        return _scaled_product(lowering, node)
     if quantised(source) and (not ordered or mine != to):
         return f"{node.op} of quantised {source.dtype}"
+    if ordered and mine.dtype is DType.UINT8:
+        suffix = "u8"
     axes = axes_of(node)
     op = f"{_STEMS[node.op]}_{suffix}"
     if suffix is None or lowering.kernels.pick(op) is None:
         return f"{node.op} of {source.dtype}"
     params, units = layout(source.shape, axes)
     count = prod(source.shape[a] for a in axes)
+    if op in ("mean_s32", "mean_s64") and count >= _EXACT:
+        return f"a mean of {count} integers"
+    factor = 1.0 / count if suffix == "f32" else float(count)
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step(op, {**params, "factor": 1.0 / count}, refs, units=units, work=source.elements)
+    lowering.step(op, {**params, "factor": factor}, refs, units=units, work=source.elements)
     return None
+
+
+_EXACT = 1 << 24
+"""Counts below it are exact as float32."""
+
+
+def _scaled_product(lowering: Lowering, node: Node) -> str | None:
+    """Each factor times input scale / nth root of the output scale; one alone is copied as it is."""
+    source, output = node.input(0), node.outputs[0]
+    mine, to = lowering.internal(source), lowering.internal(output)
+    if mine.dtype not in (DType.INT8, DType.INT16) or to.dtype is not mine.dtype or not to.scales:
+        return f"{node.op} of quantised {source.dtype} to {output.dtype}"
+    axes = axes_of(node)
+    count = prod(source.shape[a] for a in axes)
+    if count == 1:
+        lowering.copy(lowering.ref(output), lowering.ref(source), "a product of one factor")
+        return None
+    m, shift = multiplier(float(np.float32(mine.scale)) / float(np.float32(to.scale)) ** (1.0 / count))
+    if shift >= _WIDEST:
+        return f"a product whose factors are {2.0**shift:g} times too large"
+    params, units = layout(source.shape, axes)
+    own = {"zero_in": mine.zero_point, "multiplier": m, "shift": shift, "zero_out": to.zero_point}
+    refs = [lowering.ref(output), lowering.ref(source)]
+    op = f"scaled_prod_{_SUFFIX[mine.dtype]}"
+    lowering.step(op, {**params, **_MORE, **own}, refs, units=units, work=4 * source.elements)
+    return None
+
+
+_WIDEST = 14
+"""A shift to the left that a multiplier of 16 bits has no room for."""
+_MORE: dict[str, int | float] = {
+    "zero_in": 0, "multiplier": 0, "shift": 0, "zero_out": 0, "offset": 0, "scale": 0.0, "bias": 0.0,
+}  # fmt: skip
+
+
+def _float_sum(lowering: Lowering, node: Node) -> None:
+    """TFLite's uint8 form: one float32 multiplication and addition."""
+    source, output = node.input(0), node.outputs[0]
+    mine, to, axes = lowering.internal(source), lowering.internal(output), axes_of(node)
+    count = prod(source.shape[a] for a in axes)
+    scale = np.float32(mine.scale) / np.float32(to.scale)
+    bias = np.float32(-(mine.zero_point + 128)) * scale * np.float32(count)
+    params, units = layout(source.shape, axes)
+    own = {"scale": float(scale), "bias": float(bias), "offset": 128 * count, "zero_out": to.zero_point}
+    refs = [lowering.ref(output), lowering.ref(source)]
+    lowering.step("float_sum_s8", {**params, **_MORE, **own}, refs, units=units, work=source.elements)
 
 
 def _scaled_sum(lowering: Lowering, node: Node) -> str | None:
@@ -90,7 +143,8 @@ def _scaled_sum(lowering: Lowering, node: Node) -> str | None:
     if mine.dtype not in (DType.INT8, DType.INT16) or to.dtype is not mine.dtype:
         return f"{node.op} of quantised {source.dtype} to {output.dtype}"
     if node.op == "sum" and lowering.is_shifted(source):
-        return "a sum of uint8, which TFLite computes in floats"
+        _float_sum(lowering, node)
+        return None
     axes = axes_of(node)
     count = prod(source.shape[a] for a in axes)
     m, shift = multiplier(float(np.float32(mine.scale)) / float(np.float32(to.scale)))
@@ -129,7 +183,7 @@ def _mean_over_image(node: Node, count: int) -> dict[str, int]:
 
 def lower_arg(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
-    suffix = _SUFFIX.get(lowering.internal(source).dtype)
+    suffix = {**_SUFFIX, DType.UINT8: "u8", DType.BOOL: "u8"}.get(lowering.internal(source).dtype)
     op = f"{node.op}_{suffix}"
     if suffix is None or lowering.kernels.pick(op) is None:
         return f"{node.op} of {source.dtype}"

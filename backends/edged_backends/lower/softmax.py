@@ -11,6 +11,7 @@ from edged.graph.arrays import Array
 from edged.graph.model import DType, Node
 from edged.graph.ops import fixedpoint as fp
 from edged.graph.ops.fixedpoint_functions import exp_on_negative_values
+from edged.graph.ops.lut import input_radius
 from edged.graph.ops.softmax import steps_16, tables_16
 from edged.graph.ops.spec import attr
 from edged_backends.lower.scale import multiplier
@@ -28,6 +29,8 @@ def lower_rows(lowering: Lowering, node: Node) -> str | None:
     if node.op == "softmax" and source.dtype is output.dtype is DType.INT16:
         _softmax_s16(lowering, node)
         return None
+    if node.op in _S8 and lowering.internal(source).dtype is lowering.internal(output).dtype is DType.INT8:
+        return _S8[node.op](lowering, node)
     if source.dtype is not DType.FLOAT32 or output.dtype is not DType.FLOAT32:
         return f"{node.op} of {source.dtype}"
     if node.op == "l2_normalization" and attr(node, "fused_activation_function", "NONE") != "NONE":
@@ -82,6 +85,43 @@ def exp_table(scale: float, beta: float) -> Array:
     return np.where(counted, exp_on_negative_values(np.where(counted, scaled, 0), _INPUT_BITS), 0).astype(
         np.int32
     )
+
+
+def _l2_norm_s8(lowering: Lowering, node: Node) -> str | None:
+    """TFLite takes the 7 bits of the result before its multiplication for uint8, with it for int8."""
+    source, output = node.input(0), node.outputs[0]
+    mine, depth = lowering.internal(source), source.shape[-1]
+    if not mine.scales or lowering.is_shifted(source) != lowering.is_shifted(output):
+        return f"l2_normalization of plain {source.dtype}"
+    before = 7 if lowering.is_shifted(source) else 0
+    params = {"depth": depth, "zero_in": mine.zero_point, "before": before, "after": 7 - before}
+    refs = [lowering.ref(output), lowering.ref(source)]
+    lowering.step("l2_norm_s8", params, refs, units=source.elements // depth, work=8 * source.elements)
+    return None
+
+
+def _log_softmax_s8(lowering: Lowering, node: Node) -> str | None:
+    source, output = node.input(0), node.outputs[0]
+    mine, depth = lowering.internal(source), source.shape[-1]
+    if not mine.scales or depth >= _LONGEST:
+        return f"log_softmax of {depth} elements of {source.dtype}"
+    bits = 31 - _INPUT_BITS
+    m, shift = multiplier(min(float(np.float32(mine.scale)) * (1 << bits), (1 << 31) - 1.0))
+    reverse, reverse_shift = multiplier(2.0 ** (31 - shift) / m)
+    params = {
+        "depth": depth, "multiplier": m, "shift": shift, "least": -input_radius(_INPUT_BITS, shift, 31),
+        "reverse": reverse, "reverse_shift": reverse_shift,
+    }  # fmt: skip
+    refs = [lowering.ref(output), lowering.ref(source), lowering.const(exp_table(mine.scale, 1.0))]
+    lowering.step("log_softmax_s8", params, refs, units=source.elements // depth, work=16 * source.elements)
+    return None
+
+
+_LONGEST = 4096
+"""Exponentials with 12 integer bits of which an int32 holds the sum."""
+_S8: dict[str, Callable[[Lowering, Node], str | None]] = {
+    "l2_normalization": _l2_norm_s8, "log_softmax": _log_softmax_s8,
+}  # fmt: skip
 
 
 def _softmax_s16(lowering: Lowering, node: Node) -> None:

@@ -6,11 +6,12 @@ is exact by construction."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from edged.errors import InputError
 from edged.graph.arrays import Array, constant
 from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops import table
@@ -54,10 +55,34 @@ def byte_table(lowering: Lowering, node: Node, index: int) -> Array:
     values = _RANGES[source.dtype]
     if lowering.is_shifted(source):
         values = values ^ np.uint8(0x80)
-    arrays = [values if i == index else None if t is None else constant(t) for i, t in enumerate(node.inputs)]
-    (result,) = spec.reference(node, arrays)
-    result = result.reshape(-1)
+    others = [None if t is None or i == index else constant(t) for i, t in enumerate(node.inputs)]
+
+    def function(stored: Array) -> Array:
+        (made,) = spec.reference(node, [stored if i == index else t for i, t in enumerate(others)])
+        return made.reshape(-1)
+
+    result = _where_defined(function, values)
     return result ^ np.uint8(0x80) if lowering.is_shifted(output) else result
+
+
+def _where_defined(function: Callable[[Array], Array], values: Array) -> Array:
+    """`function` of all values; where it refuses small ones (a square root those below zero), they take the
+    least value's that it accepts: a program cannot refuse an input."""
+    try:
+        return function(values)
+    except InputError:
+        pass
+    ordered = np.unique(values)
+    refused, accepted = 0, len(ordered) - 1
+    function(ordered[accepted:])
+    while accepted - refused > 1:
+        middle = (refused + accepted) // 2
+        try:
+            function(ordered[middle : middle + 1])
+            accepted = middle
+        except InputError:
+            refused = middle
+    return function(np.maximum(values, ordered[accepted]))
 
 
 def rescale(lowering: Lowering, node: Node, tensor: Tensor, output: Tensor) -> Ref:

@@ -5,12 +5,10 @@
 
 #include <string.h>
 
-/* Truncation that saturates: C leaves an out-of-range conversion undefined. NaN gives 0. */
-static int64_t truncated(double x, double low, double high) {
-    if (!(x == x)) {
-        return 0;
-    }
-    return x <= low ? (int64_t)low : x >= high ? (high >= 9.2e18 ? INT64_MAX : (int64_t)high) : (int64_t)x;
+/* Truncation that saturates: C leaves an out-of-range conversion undefined. NaN gives the greatest value. */
+static int64_t truncated(double x, int64_t low, int64_t high) {
+    if (!(x < (double)high)) return high;
+    return x <= (double)low ? low : (int64_t)x;
 }
 
 #define LOOP(T, U, EXPRESSION)                                                                                                  \
@@ -43,13 +41,13 @@ static int64_t truncated(double x, double low, double high) {
 #define FROM_FLOAT(name, T)                                                                                                     \
     void name(const void *params, void *const *operands, const edged_task *task) {                                               \
         switch (((const edged_cast_params *)params)->to) {                                                                       \
-        case CAST_S8: LOOP(T, int8_t, truncated((double)x, -2147483648.0, 2147483647.0))                                         \
-        case CAST_U8: LOOP(T, uint8_t, truncated((double)x, -2147483648.0, 2147483647.0))                                        \
-        case CAST_S16: LOOP(T, int16_t, truncated((double)x, -2147483648.0, 2147483647.0))                                       \
-        case CAST_U16: LOOP(T, uint16_t, truncated((double)x, -2147483648.0, 2147483647.0))                                      \
-        case CAST_S32: LOOP(T, int32_t, truncated((double)x, -2147483648.0, 2147483647.0))                                       \
-        case CAST_U32: LOOP(T, uint32_t, truncated((double)x, 0.0, 4294967295.0))                                                \
-        case CAST_S64: LOOP(T, int64_t, truncated((double)x, -9223372036854775808.0, 9223372036854775808.0))                     \
+        case CAST_S8: LOOP(T, int8_t, truncated((double)x, INT8_MIN, INT8_MAX))                                                  \
+        case CAST_U8: LOOP(T, uint8_t, truncated((double)x, 0, UINT8_MAX))                                                       \
+        case CAST_S16: LOOP(T, int16_t, truncated((double)x, INT16_MIN, INT16_MAX))                                              \
+        case CAST_U16: LOOP(T, uint16_t, truncated((double)x, 0, UINT16_MAX))                                                    \
+        case CAST_S32: LOOP(T, int32_t, truncated((double)x, INT32_MIN, INT32_MAX))                                              \
+        case CAST_U32: LOOP(T, uint32_t, truncated((double)x, 0, UINT32_MAX))                                                    \
+        case CAST_S64: LOOP(T, int64_t, truncated((double)x, INT64_MIN, INT64_MAX))                                              \
         case CAST_F32: LOOP(T, float, x)                                                                                         \
         case CAST_F64: LOOP(T, double, x)                                                                                        \
         default: LOOP(T, uint8_t, x != (T)0)                                                                                     \
