@@ -50,6 +50,9 @@ class AsyncClient:
             problem = unreachable(self.path, error)
             sock.close() if channel is None else channel.end(problem)
             raise problem from None
+        except BaseException:  # cancelled, or turned away
+            sock.close() if channel is None else channel.end(NotConnectedError("the greeting was given up"))
+            raise
         self._channel = channel
         return channel
 

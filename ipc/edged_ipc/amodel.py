@@ -13,12 +13,11 @@ from edged_ipc.errors import (
     IpcError,
     NotConnectedError,
     ShuttingDownError,
-    SignatureChangedError,
     UnknownOutcomeError,
 )
 from edged_ipc.model import OPENINGS
 from edged_ipc.opened import OpenedModel
-from edged_ipc.pool import PoolSlot
+from edged_ipc.pool import Block, PoolSlot
 from edged_ipc.tensors import Outputs
 
 if TYPE_CHECKING:
@@ -133,27 +132,56 @@ class AsyncModel(OpenedModel):
         raise AssertionError("the last attempt returns or raises")
 
     async def _open(self, channel: AsyncChannel) -> None:
-        opened: m.Opened = await channel.post(self.open_message(channel.next_id()))
+        answer = channel.post(self.open_message(channel.next_id()))
+        try:
+            opened: m.Opened = await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            answer.add_done_callback(partial(_close_late, channel))
+            raise
         try:
             first = self.accept(opened)
-        except SignatureChangedError:
-            await channel.post(m.Close(channel.next_id(), opened.session))
+            if first or not self.pool.blocks:
+                await self._add(channel, self.first_slots)
+            elif not self._inline:
+                for block in self.pool.blocks:
+                    attach = m.Attach(channel.next_id(), self.session, block.slots, block.nbytes)
+                    await channel.post(attach, block.fd)
+        except BaseException:  # whoever cannot use the session does not keep it open either
+            _close_late(channel, answer)
             raise
-        if first or not self.pool.blocks:
-            await self._add(channel, self.first_slots)
-        elif not self._inline:
-            for block in self.pool.blocks:
-                attach = m.Attach(channel.next_id(), self.session, block.slots, block.nbytes)
-                await channel.post(attach, block.fd)
 
     async def _add(self, channel: AsyncChannel, slots: int) -> None:
-        """More slots: memory of ours that the daemon maps too."""
+        """More slots: memory of ours that the daemon maps too. It goes on when the caller is cancelled: the
+        daemon counts the slots that it was told of, so they count here as well."""
         block = self.pool.grow(slots)
+        if self._inline:
+            self.pool.free += self.pool.slots_of(block)
+            return
+        answer = channel.post(m.Attach(channel.next_id(), self.session, slots, block.nbytes), block.fd)
+        adopted = asyncio.ensure_future(self._added(block, answer))
         try:
-            if not self._inline:
-                attach = m.Attach(channel.next_id(), self.session, slots, block.nbytes)
-                await channel.post(attach, block.fd)
+            await asyncio.shield(adopted)
+        except asyncio.CancelledError:
+            adopted.add_done_callback(_heard)
+            raise
+
+    async def _added(self, block: Block, answer: asyncio.Future[Any]) -> None:
+        try:
+            await answer
         except BaseException:
-            self.pool.forget(block)
+            block.close()
             raise
         self.pool.free += self.pool.slots_of(block)
+
+
+def _close_late(channel: AsyncChannel, answer: asyncio.Future[m.Opened]) -> None:
+    """Ends a session that was opened for nobody."""
+    if answer.cancelled() or answer.exception() is not None or channel.dead is not None:
+        return
+    channel.post(m.Close(channel.next_id(), answer.result().session)).add_done_callback(_heard)
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for this; asyncio wants its exception to be looked at all the same."""
+    if not future.cancelled():
+        future.exception()

@@ -114,9 +114,11 @@ class Channel:
         """Sends a request whose id is of `next_id`; its answer will go to `answer`."""
         request: int = message.request  # type: ignore[attr-defined]
         self._waiting[request] = answer
+        begun = False
         try:
             data = self._connection.send(message)
             with self._writing:
+                begun = True
                 if fd >= 0:
                     sent = socket.send_fds(self._sock, [data], [fd])
                     data = data[sent:]
@@ -128,6 +130,19 @@ class Channel:
             self._read_last()
             if unsent:  # else settled already, by whoever noticed the end first
                 answer.settle(None, NotConnectedError("edged has gone; this request was not sent"))
+        except BaseException:  # KeyboardInterrupt, or what else a signal's handler raises
+            self._interrupted(request, begun)
+            raise
+
+    def _interrupted(self, request: int, begun: bool) -> None:
+        """Nobody knows how much of a frame went out that was `begun`: nothing may follow it."""
+        if begun:
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            return
+        answer = self._waiting.pop(request, None)
+        if answer is not None:
+            answer.settle(None, NotConnectedError("this request was interrupted before it was sent"))
 
     def _read_last(self) -> None:
         """The daemon takes nothing more: reads what it said before it went."""
@@ -177,13 +192,17 @@ class Channel:
         if answer.settled or not self._reading.locked():
             wake(waiter)  # it was settled, or the reader has left, before it could see us
         left = -1.0 if deadline is None else max(deadline - monotonic(), 0.0)
-        got = waiter.acquire(timeout=left)
-        answer.waiter = None
+        got = wanted = False
         try:
-            self._queue.remove(waiter)
-        except ValueError:
-            if not got or answer.settled:
-                self._hand_over()  # the reading was offered to us: pass it on
+            got = waiter.acquire(timeout=left)
+            wanted = got and not answer.settled
+        finally:  # also when a signal's handler raises
+            answer.waiter = None
+            try:
+                self._queue.remove(waiter)
+            except ValueError:
+                if not wanted:
+                    self._hand_over()  # the reading was offered to us: pass it on
         return got or answer.settled
 
     def _hand_over(self) -> None:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from edged_ipc import messages as m
 from edged_ipc.channel import Answer, Channel
 from edged_ipc.errors import (
+    IpcError,
     NotConnectedError,
     ShuttingDownError,
-    SignatureChangedError,
     UnknownOutcomeError,
 )
 from edged_ipc.opened import OpenedModel
 from edged_ipc.pending import Pending, Slot
-from edged_ipc.pool import PoolSlot
+from edged_ipc.pool import Block, PoolSlot
 from edged_ipc.tensors import Outputs
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Model(OpenedModel):
         self._channel: Channel | None = None
         self._lock = RLock()
         self._orphans: list[tuple[PoolSlot, Answer]] = []
+        self._adding: tuple[Channel, Block, Answer] | None = None
         self._closed = False
         self._connect()
 
@@ -71,8 +72,12 @@ class Model(OpenedModel):
         slot = self._take()
         try:
             self.form.fill(slot.inputs, inputs)
-            return self.send(slot, priority, deadline, held=False)
         except BaseException:
+            self.free(slot)
+            raise
+        try:
+            return self.send(slot, priority, deadline, held=False)
+        except Exception:  # else it was interrupted, and `send` has put the slot away
             self.free(slot)
             raise
 
@@ -111,12 +116,19 @@ class Model(OpenedModel):
         self.close()
 
     def send(self, slot: PoolSlot, priority: int | None, deadline: float | None, held: bool) -> Pending:
-        """Sends the request of a filled slot; again, when it is known that the first one did not arrive."""
+        """Sends the request of a filled slot; again, when it is known that the first one did not arrive. When
+        a signal's handler raises, the slot is put away until the request is known to have ended."""
         for last in (False, True):
             known = self._channel
             channel = known if known is not None and known.dead is None else self._connect()
             request, answer = channel.next_id(), Answer()
-            channel.post(self.infer_message(request, slot, priority, deadline), answer)
+            try:
+                channel.post(self.infer_message(request, slot, priority, deadline), answer)
+            except Exception:
+                raise
+            except BaseException:
+                self.orphaned(slot, answer)
+                raise
             if last or not isinstance(answer.error, _NOT_RUN):
                 break
         return Pending(self, slot, held, channel, request, answer)
@@ -140,6 +152,7 @@ class Model(OpenedModel):
         self._channel = None
         self._orphans.clear()
         self._tainted.clear()
+        self._adding = None
         self.pool.abandon()
 
     def _take(self) -> PoolSlot:
@@ -191,25 +204,53 @@ class Model(OpenedModel):
             raise AssertionError("the last attempt returns or raises")
 
     def _open(self, channel: Channel) -> None:
+        if self._adding is not None:
+            with suppress(IpcError):  # of a connection that has ended
+                self._added()
         opened: m.Opened = channel.ask(self.open_message(channel.next_id()))
         try:
             first = self.accept(opened)
-        except SignatureChangedError:
-            channel.ask(m.Close(channel.next_id(), opened.session))
+            if first or not self.pool.blocks:
+                self._add(channel, self.first_slots)
+            elif not self._inline:
+                for block in self.pool.blocks:
+                    channel.ask(
+                        m.Attach(channel.next_id(), self.session, block.slots, block.nbytes), block.fd
+                    )
+        except BaseException as error:  # whoever cannot use the session does not keep it open either
+            closed, waits = Answer(), isinstance(error, Exception)
+            with suppress(IpcError):
+                channel.post(m.Close(channel.next_id(), opened.session), closed)
+                if waits:
+                    channel.wait(closed)
             raise
-        if first or not self.pool.blocks:
-            self._add(channel, self.first_slots)
-        elif not self._inline:
-            for block in self.pool.blocks:
-                channel.ask(m.Attach(channel.next_id(), self.session, block.slots, block.nbytes), block.fd)
 
     def _add(self, channel: Channel, slots: int) -> None:
         """More slots: memory of ours that the daemon maps too."""
+        if self._adding is not None:
+            self._added()  # of a call that was interrupted: the daemon counts these slots, so they come first
+            return
         block = self.pool.grow(slots)
+        if self._inline:
+            self.pool.free += self.pool.slots_of(block)
+            return
+        answer = Answer()
+        self._adding = channel, block, answer
+        attach = m.Attach(channel.next_id(), self.session, slots, block.nbytes)
         try:
-            if not self._inline:
-                channel.ask(m.Attach(channel.next_id(), self.session, slots, block.nbytes), block.fd)
-        except BaseException:
-            self.pool.forget(block)
+            channel.post(attach, answer, block.fd)
+        except Exception:
+            self._adding = None
             raise
+        self._added()
+
+    def _added(self) -> None:
+        """Waits for what the daemon says of the block that it was sent."""
+        assert self._adding is not None
+        channel, block, answer = self._adding
+        channel.wait(answer)
+        self._adding = None
+        if answer.error is not None:
+            block.close()
+            raise answer.error
         self.pool.free += self.pool.slots_of(block)

@@ -100,7 +100,13 @@ class Slot:
             raise BadSlotError(
                 "the daemon may still use this slot", remedy="take a new one with model.slot()"
             )
-        self._pending = self._model.send(self._slot, priority, deadline, held=True)
+        try:
+            self._pending = self._model.send(self._slot, priority, deadline, held=True)
+        except Exception:
+            raise
+        except BaseException:  # interrupted: `send` has put the slot away
+            self._slot = None
+            raise
         return self._pending
 
     def run(

@@ -63,22 +63,17 @@ class SlotPool:
         self.count = 0
 
     def grow(self, slots: int) -> Block:
-        """Makes memory for more slots, which are not free until `release`d through `slots_of`."""
-        block = Block(slots, self.slot_bytes, self.inline)
-        self.blocks.append(block)
-        return block
+        """Makes memory for more slots. It is not one of `blocks` before the daemon has taken it, since its
+        slots count from there on, on both sides."""
+        return Block(slots, self.slot_bytes, self.inline)
 
     def slots_of(self, block: Block) -> list[PoolSlot]:
         """The slots of a block that the daemon has taken, numbered on."""
+        self.blocks.append(block)
         views = shm.cut(block.memory, self.slot_bytes, block.slots)
         made = [PoolSlot(self.count + i, view, self.form) for i, view in enumerate(views)]
         self.count += block.slots
         return made
-
-    def forget(self, block: Block) -> None:
-        """A block that the daemon has refused."""
-        self.blocks.remove(block)
-        block.close()
 
     def abandon(self) -> None:
         """In a forked process: the slots are the parent's."""

@@ -79,8 +79,9 @@ class Served:
         """The socket can be read or written, or is dead."""
         if mask & OUT:
             self.outbox.flush()
-        if mask & IN and not self.server.draining:  # it may have been ready in the round of the drain
-            self._read()
+        if mask & IN:
+            if not self.server.draining:  # it may have been ready in the round of the drain
+                self._read()
         elif mask & ~OUT:
             self.drop("hung up")
 

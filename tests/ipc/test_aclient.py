@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from edged_ipc import connect_async, errors
+from edged_ipc.listening import bind
 from edged_ipc.messages import Limits
 from sim.echo_service import EchoService
 
@@ -97,5 +99,71 @@ def test_restart(there: Any) -> None:
             there.start()
             np.testing.assert_array_equal((await model(x))[0], x)
             await asyncio.gather(*(model(x) for _ in range(10)))
+
+    asyncio.run(run())
+
+
+def test_cancelled_while_slots_are_added(here: Any) -> None:
+    """The daemon counts slots that it was told of, so the client counts them too, whoever has given up waiting."""
+
+    async def run() -> None:
+        async with await connect_async(here.path) as client:
+            model = await client.open("echo-4")
+            for _ in range(3):
+                tasks = [asyncio.create_task(model(np.full(4, i, np.uint8))) for i in range(model.pool.count + 1)]
+                await asyncio.sleep(0)  # the last of them asks for more slots
+                tasks[-1].cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await client.control("echo")
+                inputs = [np.full(4, 100 + i, np.uint8) for i in range(model.pool.count + 2)]
+                for x, outputs in zip(inputs, await asyncio.gather(*map(model, inputs)), strict=True):
+                    np.testing.assert_array_equal(outputs[0], x)
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_open_leaves_no_session(here: Any) -> None:
+    async def run() -> None:
+        async with await connect_async(here.path) as client:
+            for _ in range(3):
+                opening = asyncio.create_task(client.open("echo-4"))
+                await asyncio.sleep(0)  # Open is sent
+                opening.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await opening
+            for _ in range(3):
+                await client.control("echo")
+            assert here.service.open_sessions == 0
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_connect_leaves_no_socket(tmp_path: Path) -> None:
+    """Nobody accepts: the greeting waits until it is given up."""
+
+    async def run() -> None:
+        with bind(tmp_path / "s"):
+            before = len(os.listdir("/proc/self/fd"))
+            connecting = asyncio.create_task(connect_async(tmp_path / "s"))
+            await asyncio.sleep(0.01)
+            assert len(os.listdir("/proc/self/fd")) == before + 1
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            assert len(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(run())
+
+
+def test_a_session_without_slots_is_not_left_open(make_server: Callable[..., Any]) -> None:
+    here = make_server(EchoService(Limits(sessions=3, memory_bytes=1000)))
+
+    async def run() -> None:
+        async with await connect_async(here.path) as client:
+            for _ in range(8):
+                with pytest.raises(errors.QuotaExceededError, match="bytes of slots"):
+                    await client.open("echo-5000")
+            await client.control("echo")
+            assert here.service.open_sessions == 0
 
     asyncio.run(run())

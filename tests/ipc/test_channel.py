@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from edged_ipc.channel import Answer, Channel
 from edged_ipc.connection import Connection
 from edged_ipc.dialing import dial
 from edged_ipc.rules import Role
+from edged_ipc.wire import encode
 
 
 class Daemon:
@@ -183,3 +185,75 @@ def test_dial_bounds_its_time(tmp_path: Any) -> None:
         listening.listen(0)
         with dial(path, 1), pytest.raises(errors.NotConnectedError, match="does not accept"):
             dial(path, 0.05)
+
+
+class Interrupt(BaseException):
+    """What a signal's handler raises here, as Python's own raises KeyboardInterrupt."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    def ring(_number: int, _frame: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_who_is_interrupted_while_standing_by_takes_nobodys_turn(
+    daemon: Daemon, channel: Channel, alarm: None
+) -> None:
+    """One thread reads, this one and a third wait; this one is interrupted. The third must be offered the reading."""
+    (first, answer), (_, mine), (third, last) = ask(channel), ask(channel), ask(channel)
+    reader = threading.Thread(target=channel.wait, args=(answer, 20))
+    reader.start()
+    while not channel._reading.locked():
+        pass
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with pytest.raises(Interrupt):
+        channel.wait(mine, 20)
+    waiter = threading.Thread(target=channel.wait, args=(last, 20))
+    waiter.start()
+    while len(channel._queue) < 1:
+        pass
+    daemon.hear()
+    daemon.say(m.Done(first, 0, 0, 0))
+    reader.join(10)
+    daemon.hear()
+    daemon.hear()
+    daemon.say(m.Done(third, 0, 0, 0))
+    waiter.join(5)
+    assert not waiter.is_alive()
+    assert last.settled
+
+
+class _Cut:
+    """A socket whose sendall is interrupted when half of the bytes are out."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.sendall(data[: len(data) // 2])
+        raise Interrupt
+
+
+def test_nothing_follows_half_a_frame(daemon: Daemon, channel: Channel) -> None:
+    _, before = ask(channel)
+    plain, channel._sock = channel._sock, _Cut(channel._sock)  # type: ignore[assignment]
+    with pytest.raises(Interrupt):
+        ask(channel)
+    channel._sock = plain
+    assert channel.wait(before, 10)
+    assert channel.dead is not None
+    with pytest.raises(errors.UnknownOutcomeError):
+        before.get()
+    assert daemon.hear().request == 1
+    while data := daemon.sock.recv(100):
+        daemon.connection.receive_data(data)
+    assert 0 < daemon.connection.held < len(encode(m.Infer(2, 0, 2)))  # half of the other, and nothing behind it

@@ -16,6 +16,7 @@ import pytest
 import edged_ipc
 from edged_ipc import client as client_module
 from edged_ipc import errors
+from edged_ipc.channel import Channel
 from edged_ipc.client import Client
 from edged_ipc.messages import Limits
 from sim.echo_service import EchoService
@@ -278,3 +279,62 @@ def test_importing_costs_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         edged_ipc.nothing  # noqa: B018
+
+
+def test_a_session_without_slots_is_not_left_open(make_server: Callable[..., Any]) -> None:
+    """The quota holds no slot of this model: every attempt must cost a session only as long as it lasts."""
+    here = make_server(EchoService(Limits(sessions=3, memory_bytes=1000)))
+    with edged_ipc.connect(here.path) as client:
+        for _ in range(8):
+            with pytest.raises(errors.QuotaExceededError, match="bytes of slots"):
+                client.open("echo-5000")
+        client.control("echo")
+        assert here.service.open_sessions == 0
+        client.open("echo-8")(bytes_of(8))
+
+
+class Interrupt(BaseException):
+    """What a signal's handler may raise."""
+
+
+def test_interrupted_while_slots_are_added(shared: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon has counted them: who does not would read and write other memory than it from then on."""
+    model = shared.open("echo-4")
+    held = [model.slot()]
+    plain = Channel.wait
+
+    def wait(*_: Any, **__: Any) -> bool:
+        raise Interrupt
+
+    monkeypatch.setattr(Channel, "wait", wait)
+    with pytest.raises(Interrupt):
+        model.slot()
+    monkeypatch.setattr(Channel, "wait", plain)
+    held += [model.slot() for _ in range(4)]
+    for i, slot in enumerate(held):
+        slot.inputs[0][...] = i + 1
+        np.testing.assert_array_equal(slot.run()[0], [i + 1] * 4)
+
+
+def test_interrupted_while_a_request_is_sent(shared: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be under way: its slot is nobody's until that is known."""
+    model = shared.open("slow-0.05")
+    plain = Channel.post
+
+    def post(self: Channel, *arguments: Any) -> None:
+        plain(self, *arguments)
+        raise Interrupt
+
+    for use in (lambda: model.submit([[1]]), lambda: _submit(model)):
+        monkeypatch.setattr(Channel, "post", post)
+        with pytest.raises(Interrupt):
+            use()
+        monkeypatch.setattr(Channel, "post", plain)
+        pending = [model.submit([[i]]) for i in range(3)]
+        assert [int(p.result(10)[0][0]) for p in pending] == [0, 1, 2]
+
+
+def _submit(model: Any) -> None:
+    with model.slot() as slot:
+        slot.inputs[0][...] = 7
+        slot.submit()

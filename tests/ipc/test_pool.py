@@ -34,8 +34,9 @@ def test_refused_blocks_leave_nothing() -> None:
     before = len(os.listdir("/proc/self/fd"))
     pool = SlotPool(FORM, 128, False)
     block = pool.grow(1)
-    pool.forget(block)
+    block.close()
     del block
+    assert pool.blocks == []
     assert pool.count == 0
     assert len(os.listdir("/proc/self/fd")) == before
 

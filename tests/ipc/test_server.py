@@ -17,6 +17,7 @@ from edged_ipc import wire
 from edged_ipc.codes import Code
 from edged_ipc.listening import bind
 from edged_ipc.messages import Limits
+from edged_ipc.poll import IN
 from sim.echo_service import EchoService
 from support.raw_client import RawClient
 
@@ -144,6 +145,21 @@ def test_drain_answers_what_was_read(here: Any) -> None:
     assert "was not run" in goodbye.message
     with pytest.raises(ConnectionRefusedError):
         RawClient(here.path)
+
+
+def test_who_asks_in_the_round_of_the_drain_hears_goodbye(here: Any) -> None:
+    """Its frame was announced and is not read any more; hanging up on it would lose the word that it was not run."""
+    client = RawClient(here.path)
+
+    def drain_and_be_ready() -> None:
+        (served,) = here.server.served
+        here.server._drain()
+        client.say(m.Control(client.id(), "echo"))
+        served.ready(IN)
+
+    here.on_thread(drain_and_be_ready)
+    here.server.stop()
+    assert client.hear(m.Goodbye).code == Code.SHUTTING_DOWN
 
 
 def test_stop_tells_of_what_runs(here: Any) -> None:
