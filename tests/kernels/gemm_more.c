@@ -265,9 +265,47 @@ static int check_matmul(check_ctx *ctx, const char *op, size_t element) {
     return check_run(ctx, &c);
 }
 
+static void add_floats(check_ctx *ctx, check_case *c, int index, size_t n) {
+    check_fill_floats(ctx, check_operand_add(c, index, CHECK_INPUT, n * 4, 4), n, -1, 1);
+}
+
+static int check_blockwise(check_ctx *ctx) {
+    const int32_t size = check_range(ctx, 1, 40);
+    const edged_fc_blockwise_params p = {check_range(ctx, 1, 4), size * check_range(ctx, 1, 4), check_range(ctx, 1, 9), size, -90.0f, 90.0f};
+    const size_t rows = (size_t)p.rows, depth = (size_t)p.depth, out = (size_t)p.out_c;
+    check_case c = {.op = "fc_blockwise", .params = &p, .units = (uint32_t)p.out_c, .tolerance = 1e-5f, .scale = 100.0f};
+    check_operand_add(&c, 0, CHECK_FLOAT, rows * out * 4, 4);
+    add_bytes(ctx, &c, 1, rows * depth, 1);
+    add_floats(ctx, &c, 2, rows);
+    int32_t *zeros = check_operand_add(&c, 3, CHECK_INPUT, rows * 4, 4);
+    for (size_t i = 0; i < rows; i++) zeros[i] = check_range(ctx, -128, 127);
+    add_bytes(ctx, &c, 4, out * depth, 1);
+    add_floats(ctx, &c, 5, out * (depth / (size_t)size));
+    if (check_range(ctx, 0, 1)) add_floats(ctx, &c, 6, out);
+    return check_run(ctx, &c);
+}
+
+static int check_ends(check_ctx *ctx) {
+    const edged_centre_rows_params in = {check_range(ctx, 1, 90)};
+    const edged_scale_rows_params out = {check_range(ctx, 1, 40), 3, -4.0f, 4.0f};
+    check_case c = {.op = "centre_rows", .params = &in, .units = 3, .tolerance = 1e-6f}, d = {.op = "scale_rows", .params = &out, .units = 6, .tolerance = 1e-6f};
+    const size_t n = (size_t)in.n, channels = (size_t)out.channels;
+    check_operand_add(&c, 0, CHECK_FLOAT, 12 * n, 4);
+    add_bytes(ctx, &c, 1, 3 * n, 1);
+    int32_t *zeros = check_operand_add(&c, 2, CHECK_INPUT, 12, 4);
+    for (int i = 0; i < 3; i++) zeros[i] = check_range(ctx, -128, 127);
+    check_operand_add(&d, 0, CHECK_FLOAT, 24 * channels, 4);
+    add_floats(ctx, &d, 1, 6 * channels);
+    add_floats(ctx, &d, 2, 2);
+    add_floats(ctx, &d, 3, channels);
+    if (check_range(ctx, 0, 1)) add_floats(ctx, &d, 4, channels);
+    return check_run(ctx, &c) | check_run(ctx, &d);
+}
+
 int check_gemm_more(check_ctx *ctx) {
     int bad = check_winograd(ctx) | check_quantise(ctx) | check_hybrid(ctx) | check_s16(ctx);
     bad |= check_transposed(ctx, "transpose_conv_f32", 4, 4) | check_transposed(ctx, "transpose_conv_s8", 1, 1) |
            check_transposed(ctx, "transpose_conv_s16", 2, 1);
+    bad |= check_blockwise(ctx) | check_ends(ctx);
     return bad | check_matmul(ctx, "matmul_f32", 4) | check_matmul(ctx, "matmul_s8", 1) | check_matmul(ctx, "matmul_s16", 2);
 }

@@ -14,6 +14,7 @@ from edged_backends.algorithms import WINOGRAD, conv_key, conv_options
 from edged_backends.catalogue import KernelRow
 from edged_backends.lower import conv_shape as cs
 from edged_backends.lower.conv_shape import ConvShape
+from edged_backends.lower.hybrid import lower_blockwise
 from edged_backends.lower.scale import clamp_f32, clamp_q, multiplier
 from edged_backends.lower.weighted import (
     Weights,
@@ -248,6 +249,9 @@ def add_s16(lowering: Lowering, layer: Layer) -> None:
 def _asymmetric(layer: Layer) -> bool:
     """As edged.graph.ops: TFLite's conv quantises asymmetrically where scales differ or groups exist."""
     if layer.node.op == "fully_connected":
+        outputs, depth = layer.w.plain.shape
+        if layer.w.quant.dtype is DType.INT4 and outputs >= 4 and depth >= 32 and depth % 2 == 0:
+            return False  # LiteRT's int4 kernel
         return bool(attr(layer.node, "asymmetric_quantize_inputs", False))
     grouped = layer.node.input(1).shape[3] != layer.node.input(0).shape[3]
     return grouped or len(set(layer.w.quant.scales)) > 1
@@ -270,6 +274,9 @@ _ADD: Mapping[tuple[DType, DType, DType], _Add] = {
 
 
 def lower_fully_connected(lowering: Lowering, node: Node) -> str | None:
+    quantization = node.input(1).quantization
+    if quantization is not None and quantization.block_size:
+        return lower_blockwise(lowering, node)
     w = weights_of(lowering, node)
     if isinstance(w, str):
         return w
@@ -347,6 +354,8 @@ _FC: Mapping[tuple[DType, DType, DType], tuple[_Add, _Add]] = {
     (DType.FLOAT32, DType.FLOAT32, DType.FLOAT32): (add_fc_f32, add_f32),
     (DType.FLOAT32, DType.INT8, DType.FLOAT32): (add_hybrid, add_hybrid),
     (DType.FLOAT32, DType.INT4, DType.FLOAT32): (add_hybrid, add_hybrid),
+    (DType.FLOAT32, DType.INT2, DType.FLOAT32): (add_hybrid, add_hybrid),
+    (DType.INT8, DType.INT2, DType.INT8): (add_fc_s8, add_s8),
 }
 """(input, weights, output) -> what adds the step of few rows, of many."""
 

@@ -76,14 +76,14 @@ def lower_pack(lowering: Lowering, node: Node) -> None:
     axis = int(attr(node, "axis", 0)) % len(output.shape)
     whole = imagine(output)
     for i, tensor in enumerate(t for t in node.inputs if t is not None):
-        _put(lowering, output, whole[(slice(None),) * axis + (i,)], lowering.ref(tensor), tensor)
+        _put(lowering, output, whole[(slice(None),) * axis + (i, ...)], lowering.ref(tensor), tensor)
 
 
 def lower_unpack(lowering: Lowering, node: Node) -> None:
     source = node.input(0)
     axis = int(attr(node, "axis", 0)) % len(source.shape)
     for i, output in enumerate(node.outputs):
-        _take(lowering, output, source, imagine(source)[(slice(None),) * axis + (i,)])
+        _take(lowering, output, source, imagine(source)[(slice(None),) * axis + (i, ...)])
 
 
 def _take(lowering: Lowering, output: Tensor, source: Tensor, view: Array) -> None:
@@ -124,7 +124,8 @@ def lower_slice(lowering: Lowering, node: Node) -> None:
 def lower_strided_slice(lowering: Lowering, node: Node) -> None:
     source = node.input(0)
     limits = (fixed(node, i, what) for i, what in ((1, "begins"), (2, "ends"), (3, "strides")))
-    _take(lowering, node.outputs[0], source, imagine(source)[strided_index(node, source.shape, *limits)])
+    index = strided_index(node, source.shape, *limits)
+    _take(lowering, node.outputs[0], source, imagine(source)[(*index, ...)])
 
 
 def lower_transpose(lowering: Lowering, node: Node) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
+
+import numpy as np
 
 from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.fixedpoint import quantize_multipliers
 from edged.graph.ops.spec import attr
 from edged.graph.ops.weighted import effective_scales
+from edged_backends.lower.gemm import lower_fully_connected
 from edged_backends.lower.scale import LIMITS
 from edged_backends.lowering import Lowering
 
@@ -20,6 +24,8 @@ ROWS = 4
 def lower_batch_matmul(lowering: Lowering, node: Node) -> str | None:
     tensors = (node.input(0), node.input(1), node.outputs[0])
     a, b, output = (lowering.internal(t) for t in tensors)
+    if (a.dtype, b.dtype, output.dtype) == (DType.FLOAT32, DType.INT8, DType.FLOAT32) and b.scales:
+        return _hybrid(lowering, node)
     suffix = _SUFFIX.get(a.dtype)
     if suffix is None or b.dtype is not a.dtype or output.dtype is not a.dtype:
         return f"a product of {a.dtype} and {b.dtype} to {output.dtype}"
@@ -46,6 +52,19 @@ def lower_batch_matmul(lowering: Lowering, node: Node) -> str | None:
     units = prod(counts) * -(-rows // ROWS)
     lowering.step(f"matmul_{suffix}", params, refs, units=units, work=prod(counts) * rows * depth * columns)
     return None
+
+
+def _hybrid(lowering: Lowering, node: Node) -> str | None:
+    """Floats times one constant matrix of int8: the same as a fully connected layer."""
+    right = node.input(1)
+    values = lowering.value(right)
+    if values is None or prod(right.shape[:-2]) != 1 or attr(node, "adj_x", False):
+        return "a product of floats, transposed, or with int8 matrices that are many or not constant"
+    matrix = values.reshape(right.shape[-2:])
+    weights = np.ascontiguousarray(matrix if attr(node, "adj_y", False) else matrix.T)
+    turned = replace(right, shape=weights.shape, data=memoryview(weights.tobytes()))
+    layer = replace(node, op="fully_connected", inputs=(node.input(0), turned))
+    return lower_fully_connected(lowering, layer)
 
 
 def _strides(tensor: Tensor, swapped: bool) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from edged.graph.model import DType, Node, Tensor
 from edged.graph.ops.spec import attr
 from edged.graph.ops.weighted import wide_bias
+from edged_backends.lower.hybrid import lower_transposed
 from edged_backends.lower.scale import clamp_f32, clamp_q
 from edged_backends.lower.weighted import Weights, plain_operands, weights_of
 from edged_backends.lowering import Lowering
@@ -53,18 +54,21 @@ def _lower(lowering: Lowering, layer: Node, pads: tuple[int, int], strides: tupl
     output = layer.outputs[0]
     kinds = (lowering.internal(layer.input(0)).dtype, w.quant.dtype, lowering.internal(output).dtype)
     rule = _KINDS.get(kinds)
-    if rule is None:
+    hybrid = kinds == (DType.FLOAT32, DType.INT8, DType.FLOAT32)
+    if rule is None and not hybrid:
         return f"a transposed convolution of {kinds[0]} with {kinds[1]} weights to {kinds[2]}"
-    op, own = rule(lowering, layer, w)
     source, (channels, kernel_h, kernel_w, _) = layer.input(0).shape, layer.input(1).shape
     params = {
         "in_h": source[1], "in_w": source[2], "in_c": source[3], "out_h": output.shape[1],
         "out_w": output.shape[2], "out_c": channels, "kernel_h": kernel_h, "kernel_w": kernel_w,
-        "stride_h": strides[0], "stride_w": strides[1], "pad_top": pads[0], "pad_left": pads[1], **own,
+        "stride_h": strides[0], "stride_w": strides[1], "pad_top": pads[0], "pad_left": pads[1],
     }  # fmt: skip
+    if rule is None:
+        return lower_transposed(lowering, layer, w, params)
+    op, own = rule(lowering, layer, w)
     refs = [lowering.ref(output), lowering.ref(layer.input(0)), *plain_operands(lowering, w)]
     work = layer.input(0).elements * channels * kernel_h * kernel_w
-    lowering.step(op, params, refs, units=source[0] * output.shape[1], work=work)
+    lowering.step(op, {**params, **own}, refs, units=source[0] * output.shape[1], work=work)
     return None
 
 
