@@ -57,17 +57,18 @@ def make_folder(path: Path) -> None:
 
 
 def put(finished: Path, final: Path) -> None:
-    """A finished file under its final name, durably: read-only from now on."""
+    """A finished file under its final name, durably: read-only from now on. Not before: a file that was
+    stopped half-way here must still open for writing."""
     make_folder(final.parent)
     descriptor = os.open(finished, os.O_RDONLY)
     try:
-        os.fchmod(descriptor, 0o444)
         reach("put.sync")
         sync(descriptor)
+        reach("put.rename")
+        os.rename(finished, final)
+        os.fchmod(descriptor, 0o444)
     finally:
         os.close(descriptor)
-    reach("put.rename")
-    os.rename(finished, final)
     reach("put.sync_folder")
     sync_folder(final.parent)
     if finished.parent != final.parent:
