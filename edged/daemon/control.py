@@ -171,7 +171,7 @@ def model_facts(entry: Entry) -> dict[str, Any]:
         "sessions": entry.leases,
         "in_flight": total_in_flight([entry]),
         "draining": len(entry.draining),
-        "requests": {code.name.lower(): count for code, count in figures.by_code.items()},
+        "requests": {code.name.lower(): count for code, count in dict(figures.by_code).items()},
         "retries": figures.retries,
         "parity": {**asdict(entry.parity), "steps_mean": entry.parity.steps_mean},
         "p50_us": figures.percentile(0.50),

@@ -82,7 +82,7 @@ def compile_rules(config: Sequence[PolicyConfig], user: Lookup, group: Lookup, o
     def number(text: str, lookup: Lookup, what: str) -> int:
         if not text:
             return -1
-        if text.isdigit():
+        if text.isdecimal():
             return int(text)
         try:
             return lookup(text)

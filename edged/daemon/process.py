@@ -30,7 +30,7 @@ from edged.errors import EdgedError
 from edged.runtime.house import House
 from edged.runtime.registry import total_in_flight
 from edged.source import file_source
-from edged_ipc.listening import adopt, bind
+from edged_ipc.listening import Identity, adopt, bind, identity, withdraw
 from edged_ipc.messages import Limits
 from edged_ipc.server import Server
 
@@ -76,7 +76,7 @@ class Daemon:
             self.house, self.control, self._policy(config), _limits(config), self.work
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._own_sockets: list[Path] = []
+        self._own_sockets: list[tuple[Path, Identity]] = []
 
     def _updates(self) -> Updates | None:
         """None where updates are not configured; a store that cannot be used leaves the models as they
@@ -121,13 +121,13 @@ class Daemon:
             keeper.cancel()
             await self._drain(server)
         finally:
+            for path, made in self._own_sockets:  # before nobody answers on them: then they are up for grabs
+                withdraw(path, made)
             await loop.run_in_executor(None, server.stop)
             if self.updates is not None:
                 await loop.run_in_executor(None, self.updates.stop)
             await loop.run_in_executor(None, self.house.close)
             self.work.shutdown()
-            for path in self._own_sockets:
-                path.unlink(missing_ok=True)
 
     def _listen(self, server: Server) -> None:
         """On the sockets that systemd hands over, else on our own; clients may queue before models are
@@ -143,7 +143,7 @@ class Daemon:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             server.listen(bind(path, mode, group=group if name == "control" else None), name)
-            self._own_sockets.append(path)
+            self._own_sockets.append((path, identity(path)))
 
     def _load_configured(self) -> None:
         """What updates have made active first: it wins over a [[model]] of the same name."""

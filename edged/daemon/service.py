@@ -88,13 +88,16 @@ class HouseService:
 
     async def open(self, peer: Peer, model: str, priority: int | None, replies: Replies) -> Opening:
         check_model(peer.uid, self.rights(peer), model)
-        loop = asyncio.get_running_loop()
-        session = await loop.run_in_executor(self.work, self.house.registry.open, model, [])
+        registry = self.house.registry
+        if registry.find(model).current is not None:  # it is not kept waiting by what other models do
+            session, loaded = registry.opened(model, [])
+        else:
+            loop = asyncio.get_running_loop()
+            session, loaded = await loop.run_in_executor(self.work, registry.opened, model, [])
         if priority is not None:
             session.priority = priority
         handle = Handle(peer, model, session, replies)
         self.handles.add(handle)
-        loaded = self.house.registry.ready(session.entry)
         return Opening(
             handle=handle,
             version=loaded.version,

@@ -116,6 +116,10 @@ class Registry:
 
     def open(self, name: str, slots: list[memoryview]) -> ClientSession:
         """A client's session on a model; an evicted one is read again. The lease holds until `close`."""
+        return self.opened(name, slots)[0]
+
+    def opened(self, name: str, slots: list[memoryview]) -> tuple[ClientSession, Loaded]:
+        """As `open`, and the version that it was opened on. (The session itself keeps none alive.)"""
         entry = self.find(name)
         entry.lease()
         try:
@@ -123,7 +127,7 @@ class Registry:
         except BaseException:
             self._give_back(entry)
             raise
-        return ClientSession(entry, loaded, slots, entry.priority)
+        return ClientSession(entry, loaded.form, slots, entry.priority), loaded
 
     def close(self, session: ClientSession) -> None:
         """Gives the lease back."""

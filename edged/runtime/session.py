@@ -78,9 +78,9 @@ class ClientSession:
     daemon. `kept` is a copy of variables that a device holds which may be lost, as the last request left
     them."""
 
-    def __init__(self, entry: Entry, opened: Loaded, slots: list[memoryview], priority: int) -> None:
+    def __init__(self, entry: Entry, form: Form, slots: list[memoryview], priority: int) -> None:
         self.entry = entry
-        self.form: Form = opened.form
+        self.form = form
         self.priority = priority
         self.slots = slots
         self.bindings: list[Binding | None] = [None] * len(slots)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
 
 from edged_ipc.errors import IpcError
 from edged_ipc.service import Peer
 
+LOCK_SECONDS = 2.0
 _SO_PEERGROUPS = 59
 _MOST_GROUPS = 256
 _UCRED = struct.Struct("iII")
@@ -27,21 +32,70 @@ def bind(
     name = os.fspath(path)
     if len(os.fsencode(name)) > 107:
         raise ListenError(f"{name}: a socket's path may have 107 bytes", remedy="choose a shorter one")
-    _clear(name)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _alone(name):
+            _clear(name)
+            _bind(sock, name, mode, group)
+            sock.listen(backlog)
+    except ListenError:
+        sock.close()
+        raise
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"cannot listen on {name}: {error.strerror}") from None
+    return sock
+
+
+def _bind(sock: socket.socket, name: str, mode: int, group: int | None) -> None:
     old = os.umask(0o777 & ~mode)
     try:
         sock.bind(name)
         if group is not None:
             os.chown(name, -1, group)
         os.chmod(name, mode)
-        sock.listen(backlog)
-    except OSError as error:
-        sock.close()
-        raise ListenError(f"cannot listen on {name}: {error.strerror}") from None
     finally:
         os.umask(old)
-    return sock
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """One process at a time looks at a socket's file and replaces it: between bind and listen nobody answers
+    on a living one either. The folder is what is locked, so nothing is left behind; whoever sits on that lock
+    for long has another purpose with it."""
+    folder = os.open(os.path.dirname(name) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end = monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() > end:
+                    break
+                sleep(0.01)
+        yield
+    finally:
+        os.close(folder)
+
+
+Identity = tuple[int, int, int]
+"""Device, inode, and when it was made: inodes are used again at once."""
+
+
+def identity(path: str | Path) -> Identity:
+    """Which file a path is now, for `withdraw`."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def withdraw(path: str | Path, made: Identity) -> None:
+    """Removes a socket's file, if it is still the one that was `made`: another daemon may listen there by
+    now."""
+    name = os.fspath(path)
+    with suppress(FileNotFoundError), _alone(name):
+        if identity(name) == made:
+            os.unlink(name)
 
 
 def adopt(fd: int, name: str = "") -> socket.socket:

@@ -111,7 +111,11 @@ class Sessions:
                 remedy="connect without inline",
             )
         self.served.account.take("memory_bytes", nbytes, self.served.limits.memory_bytes)
-        views = table.add(mmap.mmap(-1, max(nbytes, 1)), count)
+        try:
+            views = table.add(mmap.mmap(-1, max(nbytes, 1)), count)
+        except BaseException:
+            self.served.account.give("memory_bytes", nbytes)
+            raise
         self.served.outbox.most += nbytes
         self.served.allow_inline(table.input_bytes)
         self.served.service.attach(table.handle, views)
