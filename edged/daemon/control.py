@@ -127,6 +127,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Control, Body], Any]]] = {
     "pin": ("load", Control.pin),
 }
 """Command -> (the right of the policy that it takes, what it does)."""
+LOOKS = frozenset({"status", "ps", "logs", "reload"})
+"""Commands that only look, and are answered while models are being loaded."""
 
 
 def run(control: Control, name: str, body: Body) -> Any:

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from edged.config import PolicyConfig
-from edged.daemon.control import COMMANDS, Control, run
+from edged.daemon.control import COMMANDS, LOOKS, Control, run
 from edged.daemon.policy import Policy, check_model, check_right
 from edged.graph.model import Tensor
 from edged.runtime.house import House
@@ -60,13 +61,15 @@ class Handle:
 
 @dataclass(eq=False)
 class HouseService:
-    """Implements edged_ipc.service.Service. `work` runs what may take long: opening, control."""
+    """Implements edged_ipc.service.Service. `work` runs what may take long: opening, control; `looks` what
+    must not wait for it."""
 
     house: House
     control_commands: Control
     policy: Policy
     limits: Limits
     work: ThreadPoolExecutor
+    looks: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "edged:look"))
     handles: set[Handle] = field(default_factory=set)
 
     def rights(self, peer: Peer) -> PolicyConfig:
@@ -131,7 +134,8 @@ class HouseService:
             check_right(peer.uid, self.rights(peer), COMMANDS[name][0], f"ask for {name!r}")
         loop = asyncio.get_running_loop()
         arguments = body if isinstance(body, dict) else {}
-        return await loop.run_in_executor(self.work, run, self.control_commands, name, arguments)
+        threads = self.looks if name in LOOKS else self.work
+        return await loop.run_in_executor(threads, run, self.control_commands, name, arguments)
 
     def clients(self) -> list[dict[str, Any]]:
         """Open sessions, for `edged ps`."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edged.config import Config, CpuConfig
+from edged.daemon.control import Control
 from edged.daemon.policy import Policy
 from edged.daemon.service import HouseService
 from edged.graph.model import Model
@@ -29,8 +30,11 @@ def service() -> Iterator[HouseService]:
     house = House(Config(cpu=CpuConfig(threads=1)), only=["cpu"])
     house.load("m", Source("m", chain))
     work = ThreadPoolExecutor(2)
-    yield HouseService(house, Any, Policy((), 0), Limits(), work)  # type: ignore[arg-type]
+    control = Control(house, (), 0.0, lambda: None, list)
+    made = HouseService(house, control, Policy((), 0), Limits(), work)
+    yield made
     work.shutdown()
+    made.looks.shutdown()
     house.close()
 
 
@@ -51,6 +55,8 @@ def test_models_that_are_there_are_opened_while_others_are_loaded(service: House
     async def run() -> None:
         async with asyncio.timeout(5):
             opening = await service.open(ROOT, "m", None, None)  # type: ignore[arg-type]
+            status = await service.control(ROOT, "status", {}, lambda *_: None)
+            assert [model["name"] for model in status["models"]] == ["m"]
         service.close(opening.handle)
 
     try:
