@@ -259,6 +259,27 @@ def lower_batch_to_space(lowering: Lowering, node: Node) -> None:
         move(lowering, lowering.ref(output), whole[tuple(to)], lowering.ref(source), from_[tuple(at)])
 
 
+def lower_matrix_diag(lowering: Lowering, node: Node) -> None:
+    """A diagonal among zeros."""
+    output = node.outputs[0]
+    if output.elements:
+        zero = lowering.const(np.full(16, 0x80 if lowering.is_shifted(output) else 0, np.uint8))
+        fill(lowering, lowering.ref(output), zero, item_bytes(output))
+    _put_diagonal(lowering, output, node.input(0))
+
+
+def lower_matrix_set_diag(lowering: Lowering, node: Node) -> None:
+    """Another diagonal in a copy."""
+    source, output = node.input(0), node.outputs[0]
+    lowering.copy(lowering.ref(output), lowering.ref(source))
+    _put_diagonal(lowering, output, node.input(1))
+
+
+def _put_diagonal(lowering: Lowering, output: Tensor, diagonal: Tensor) -> None:
+    view = np.diagonal(imagine(output), axis1=-2, axis2=-1)
+    move(lowering, lowering.ref(output), view, lowering.ref(diagonal), imagine(diagonal))
+
+
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
     "reshape": lower_alias, "squeeze": lower_alias, "expand_dims": lower_alias,
     "concatenation": lower_concatenation, "pack": lower_pack, "unpack": lower_unpack,
@@ -269,4 +290,5 @@ LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
     "pad": lower_pad, "padv2": lower_pad, "mirror_pad": lower_mirror_pad,
     "space_to_depth": lower_space_to_depth, "depth_to_space": lower_depth_to_space,
     "space_to_batch_nd": lower_space_to_batch, "batch_to_space_nd": lower_batch_to_space,
+    "matrix_diag": lower_matrix_diag, "matrix_set_diag": lower_matrix_set_diag,
 }  # fmt: skip
