@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -40,7 +41,6 @@ KNOWN_CUSTOM = frozenset({"TFLite_Detection_PostProcess"})
 """Custom ops that LiteRT's own resolver has."""
 STATEFUL = frozenset({"var_handle", "read_variable", "assign_variable"})
 _OPAQUE = frozenset({DType.STRING, DType.VARIANT})
-_SURVEY_LIMIT = 10_000
 MakeInterpreter = Callable[[bytes, int], Any]
 
 
@@ -232,13 +232,11 @@ class LitertBackend(Backend):
         self.threads = threads
         self.xnnpack = xnnpack
         self.module = runtime()
-        self._survey: dict[Node, Support] = {}
+        self._survey: WeakKeyDictionary[Node, Support] = WeakKeyDictionary()
 
     def supports(self, node: Node) -> Support:
         found = self._survey.get(node)
         if found is None:
-            if len(self._survey) >= _SURVEY_LIMIT:
-                self._survey.clear()
             found = self._survey[node] = self.judge(node)
         return found
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -39,7 +40,6 @@ NODE_US, MACS_PER_US = 5.0, 5000.0
 _DTYPES = frozenset(
     {DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT32, DType.INT64, DType.BOOL, DType.FLOAT16}
 )
-_SURVEY_LIMIT = 10_000
 _MATH = frozenset({"Parameter", "Result", "Constant"})
 
 
@@ -130,7 +130,7 @@ class OpenvinoBackend(Backend):
         self.name = f"openvino:{device.lower()}"
         self.device, self.threads = device.upper(), threads
         self.core = self.module.Core()
-        self._survey: dict[Node, Support] = {}
+        self._survey: WeakKeyDictionary[Node, Support] = WeakKeyDictionary()
         found = self.probe()
         if not found:
             raise BackendError(f"{self.name}: {found.reason}")
@@ -147,8 +147,6 @@ class OpenvinoBackend(Backend):
     def supports(self, node: Node) -> Support:
         found = self._survey.get(node)
         if found is None:
-            if len(self._survey) >= _SURVEY_LIMIT:
-                self._survey.clear()
             found = self._survey[node] = self._judge(node)
         return found
 

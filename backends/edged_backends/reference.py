@@ -35,7 +35,7 @@ class ReferenceDelegate(Delegate):
     def run(self, ctx: RunContext, inputs: Sequence[memoryview], outputs: Sequence[memoryview]) -> None:
         state = self._state(ctx.state)
         arrays = [
-            from_bytes(t.dtype, t.shape, memoryview(b).cast("B"), t.name)
+            from_bytes(t.dtype, t.shape, bytes(b), t.name)  # a client may write to it meanwhile
             for t, b in zip(self.inputs, inputs, strict=True)
         ]
         try:

@@ -183,6 +183,8 @@ class Frame:
         raw = self._bytes(ref, inputs, outputs)
         if tensor in step.shifted:
             raw = raw ^ np.uint8(0x80)
+        elif address(ref, self.program.offsets)[0] in (Space.INPUT, Space.OUTPUT):
+            raw = raw.copy()  # a client may write to it meanwhile, and NumPy may look at a value twice
         return from_bytes(tensor.dtype, tensor.shape, raw.data, tensor.name)
 
     def _boxed(self, tensor: Tensor) -> Array:

@@ -17,6 +17,7 @@ from edged.graph.model import DType, Graph, Model, Node, Tensor
 from edged_backends import assemble
 from edged_backends.cpu import CpuBackend, CpuDelegate
 from edged_backends.program import PythonStep
+from support.build import one_op
 from support.networks import Array, some_input, tower
 
 DTYPES = (DType.FLOAT32, DType.INT8, DType.UINT8)
@@ -166,3 +167,22 @@ def test_estimates_grow_with_the_work() -> None:
 def test_resident_bytes_count_constants_and_arena() -> None:
     delegate = prepared(tower(DType.FLOAT32))
     assert delegate.resident_bytes() == delegate.program.constant_bytes + delegate.program.arena_bytes > 0
+
+
+def test_numpy_gets_copies_of_what_a_client_may_change() -> None:
+    """A client that changes a value between NumPy's check of it and its use must not reach the daemon's memory."""
+    model = one_op("real", [("complex64", (64,))], [("float32", (64,))])
+    delegate = prepared(model)
+    given, read = np.arange(64).astype(np.complex64), []
+    frame = delegate._free[0]
+    plain = frame.evaluate
+
+    def evaluate(node: Node, arrays: Sequence[Array], memory: object) -> Sequence[Array]:
+        read.extend(arrays)
+        return plain(node, arrays, memory)  # type: ignore[arg-type]
+
+    frame.evaluate = evaluate  # type: ignore[assignment]
+    (got,) = run(delegate, given)
+    np.testing.assert_array_equal(got, given.real)
+    assert len(read) == 1
+    assert not np.shares_memory(read[0], given)
