@@ -7,6 +7,7 @@ Anything else goes to the op table's reference."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 
 import numpy as np
 
@@ -26,10 +27,12 @@ MakeFrame = Callable[[Subgraph, Memory], Frame]
 
 class Control:
     """Evaluates one node on arrays; `make_frame` prepares a called graph. Frames of called graphs are kept
-    per session's Memory."""
+    per session's Memory. A WHILE may take `loop_seconds` (0: any time): how often it goes round can be a
+    client's input, and the device serves others too."""
 
-    def __init__(self, model: Model, make_frame: MakeFrame) -> None:
+    def __init__(self, model: Model, make_frame: MakeFrame, loop_seconds: float = 0.0) -> None:
         self.model = model
+        self.loop_seconds = loop_seconds
         self._make_frame = make_frame
 
     def evaluate(self, node: Node, arrays: Arrays, memory: Memory) -> Sequence[Array]:
@@ -57,8 +60,15 @@ def _branch(control: Control, node: Node, arrays: Arrays, memory: Memory) -> Seq
 
 def _loop(control: Control, node: Node, arrays: Arrays, memory: Memory) -> Sequence[Array]:
     values = present(node, arrays)
+    limit = control.loop_seconds
+    end = monotonic() + limit if limit else float("inf")
     while bool(control.call(node.attrs["cond_subgraph_index"], values, memory)[0].reshape(-1)[0]):
         values = [np.array(a) for a in control.call(node.attrs["body_subgraph_index"], values, memory)]
+        if monotonic() > end:
+            raise BackendError(
+                f"{node.where}: the loop did not end within {limit:g} s",
+                remedy="raise [limits] run_seconds if its inputs are meant to keep it going that long",
+            )
     return values
 
 

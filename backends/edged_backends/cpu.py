@@ -180,13 +180,16 @@ class CpuDelegate(Delegate):
 
 class CpuBackend(Backend):
     """`threads` per pool; `arch_mask` limits the instruction sets (see catalogue.parse_mask); 0 for no
-    limit of the arena."""
+    limit of the arena, or of the time that a WHILE may take."""
 
     name = "cpu"
     trusted = True
 
-    def __init__(self, threads: int = 1, arch_mask: str = "", max_arena_bytes: int = 0) -> None:
+    def __init__(
+        self, threads: int = 1, arch_mask: str = "", max_arena_bytes: int = 0, loop_seconds: float = 0.0
+    ) -> None:
         self.threads = threads
+        self.loop_seconds = loop_seconds
         self.max_arena_bytes = max_arena_bytes
         self.kernels: Catalogue = host_catalogue(arch_mask)
         self.l2_bytes = l2_bytes()
@@ -235,7 +238,7 @@ class CpuBackend(Backend):
 
     def load(self, program: Program, subgraph: Subgraph, threads: int) -> CpuDelegate:
         """A delegate of a program that is there already."""
-        control = Control(subgraph.model, self._frame_maker(threads))
+        control = Control(subgraph.model, self._frame_maker(threads), self.loop_seconds)
         keeps = remembers(subgraph.model, subgraph.graph)
         return CpuDelegate(program, pack(program, self.kernels), control.evaluate, self._pool(threads), keeps)
 
@@ -247,7 +250,7 @@ class CpuBackend(Backend):
             if subgraph.graph not in packed:
                 program = assemble(subgraph, self.kernels, threads=threads)
                 packed[subgraph.graph] = program, pack(program, self.kernels)
-            control = Control(subgraph.model, make)
+            control = Control(subgraph.model, make, self.loop_seconds)
             return Frame(*packed[subgraph.graph], control.evaluate, threads, memory)
 
         return make

@@ -16,6 +16,7 @@ def edged_register_backends(config: Config) -> Iterable[BackendEntry]:
     def open_cpu() -> Backend:
         from edged_backends.cpu import CpuBackend
 
-        return CpuBackend(threads(config), arch_mask(config), config.cpu.max_arena_bytes)
+        seconds = config.limits.run_seconds
+        return CpuBackend(threads(config), arch_mask(config), config.cpu.max_arena_bytes, seconds)
 
     return [BackendEntry("cpu", open_cpu, rank=100, description="C kernels on this machine's processor")]

@@ -3,6 +3,8 @@ saved, restored."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,23 @@ def countdown() -> Model:
 )
 def test_a_while_runs_its_body_until_its_condition_fails(given: list[int], left: list[int]) -> None:
     assert run(prepared(countdown()), np.array(given, bool)) == [[bool(v) for v in left]]
+
+
+def test_a_while_that_its_input_keeps_going_ends_with_an_error() -> None:
+    """Otherwise one client's request would keep the processor from all others, until the watchdog ends the daemon."""
+    model = countdown()
+    body = model.graphs[2]
+    constants = {"f": constant("f", np.array([True]))}
+    nodes = tuple(
+        replace(n, inputs=tuple(constants.get(i.name, i) if i is not None else i for i in n.inputs))
+        for n in body.nodes
+    )
+    endless = Model((*model.graphs[:2], replace(body, nodes=nodes)))
+    backend = CpuBackend(loop_seconds=0.05)
+    delegate = backend.prepare(PrepareContext(), Subgraph(endless.main, endless))
+    with pytest.raises(BackendError, match="the loop did not end within"):
+        run(delegate, np.array([True, True, True, True]))
+    assert run(delegate, np.array([False, True, True, True])) == [[False, True, True, True]]
 
 
 def shift_register(*, aside: bool = False) -> Model:
