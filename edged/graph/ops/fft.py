@@ -79,14 +79,14 @@ class Numbers:
 
 
 @lru_cache(maxsize=64)
-def _roots(numbers: Numbers, size: int, inverse: bool) -> Complex:
+def roots(numbers: Numbers, size: int, inverse: bool) -> Complex:
     """The roots of unity of a complex transform."""
     sign = -1.0 if inverse else 1.0
     return numbers.circle([sign * (-2 * math.pi * i / size) for i in range(size)])
 
 
 @lru_cache(maxsize=64)
-def _halfway(numbers: Numbers, size: int, inverse: bool) -> Complex:
+def halfway(numbers: Numbers, size: int, inverse: bool) -> Complex:
     """What joins the transform of `size` complex values to that of twice as many real ones."""
     sign = -1.0 if inverse else 1.0
     phases = [sign * (-math.pi * ((i + 1) / size + 0.5)) for i in range(size // 2)]
@@ -108,7 +108,7 @@ def factors(size: int) -> list[int]:
 
 def _transform(numbers: Numbers, x: Complex, inverse: bool) -> Complex:
     size = x[0].shape[-1]
-    return _stage(numbers, x, factors(size), _roots(numbers, size, inverse), inverse)
+    return _stage(numbers, x, factors(size), roots(numbers, size, inverse), inverse)
 
 
 def _stage(numbers: Numbers, x: Complex, radices: Sequence[int], roots: Complex, inverse: bool) -> Complex:
@@ -188,7 +188,7 @@ def _fold(n: Numbers, spectrum: Complex, size: int, inverse: bool) -> tuple[Comp
     near = n.shared((spectrum[0][..., index], spectrum[1][..., index]), 2)
     mirror = size - index
     far = n.shared((spectrum[0][..., mirror], n.wrapped(-spectrum[1][..., mirror])), 2)
-    return n.plus(near, far), n.times(n.minus(near, far), _halfway(n, size, inverse))
+    return n.plus(near, far), n.times(n.minus(near, far), halfway(n, size, inverse))
 
 
 def rfft(numbers: Numbers, x: Array) -> Complex:

@@ -140,14 +140,14 @@ def pcan(node: Node, arrays: Arrays) -> Sequence[Array]:
 
 
 @cache
-def _log_table() -> tuple[int, ...]:
+def log_table() -> tuple[int, ...]:
     """65536 * (log2(1 + i / 128) - i / 128): what a straight line between powers of two lacks."""
     return tuple(round(65536 * (math.log2(1 + i / 128) - i / 128)) for i in range(130))
 
 
 def _logarithm(x: int, scale: int) -> int:
     """The natural logarithm of x > 0, times `scale`: log2 by a table with straight lines between."""
-    whole, table = x.bit_length() - 1, _log_table()
+    whole, table = x.bit_length() - 1, log_table()
     rest = x - (1 << whole)
     fraction = rest << (16 - whole) if whole < 16 else rest >> (whole - 16)
     segment = fraction >> 9
