@@ -129,6 +129,7 @@ class Daemon:
             await loop.run_in_executor(None, self.house.close)
             self.work.shutdown()
             self.service.looks.shutdown()
+            self.notifier.close()
 
     def _listen(self, server: Server) -> None:
         """On the sockets that systemd hands over, else on our own; clients may queue before models are

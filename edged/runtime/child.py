@@ -144,7 +144,11 @@ def main(fd: int, name: str) -> None:
     """Serves until the daemon closes the connection."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sock = socket.socket(fileno=fd)
+    with socket.socket(fileno=fd) as sock:
+        _serve(sock, name)
+
+
+def _serve(sock: socket.socket, name: str) -> None:
     config = pickle.loads(transport.receive(sock, 1 << 20))
     try:
         child = Child(open_backend(name, config), sock)
