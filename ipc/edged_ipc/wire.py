@@ -113,7 +113,11 @@ def _decode_done(buffer: Buffer, at: int, _length: int) -> Message:
 
 
 def _encode_failed(x: m.Failed) -> bytes:
-    return _frame(34, _FAILED.pack(x.request, x.code, 0, 0) + _PACK((x.message, x.remedy)))
+    try:
+        details = _PACK((x.message, x.remedy))
+    except UnicodeEncodeError:  # a file's name that is no UTF-8, say: a request must be answered all the same
+        details = _PACK([text.encode("utf-8", "replace").decode() for text in (x.message, x.remedy)])
+    return _frame(34, _FAILED.pack(x.request, x.code, 0, 0) + details)
 
 
 _DETAILS = msgspec.msgpack.Decoder(tuple[m.Text, m.Text])

@@ -102,3 +102,11 @@ def test_spare_bytes_must_be_zero(kind: m.Message) -> None:
 def test_bad_msgpack_is_the_peers_mistake(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="Hello"):
         wire.BY_TYPE[m.Hello].decode(body, 0, len(body))
+
+
+def test_a_failure_is_told_whatever_is_in_its_words() -> None:
+    """Lone surrogates are what Python makes of a file's name that is no UTF-8."""
+    data = wire.encode(m.Failed(7, 101, "model \udcff.tflite", "rename \udcff"))
+    form = wire.BY_TYPE[m.Failed]
+    told = form.decode(data, wire.HEADER_BYTES, len(data) - wire.HEADER_BYTES)
+    assert told == m.Failed(7, 101, "model ?.tflite", "rename ?")
