@@ -34,8 +34,11 @@ NOT_TYPICAL: dict[str, str] = {
     "conv_3d": "no kernel: no model that we know has it",
     "conv_3d_transpose": "no kernel: no model that we know has it",
     "embedding_lookup_sparse": "no kernel: no model that we know has it",
-    **dict.fromkeys((kind for kind in table() if kind.startswith("custom:Signal")), "no kernel yet: audio front ends"),
-    **dict.fromkeys((kind for kind in table() if "Unpooling" in kind or "Argmax" in kind), "no kernel: pooling with places"),
+    **dict.fromkeys(
+        ("custom:SignalFramer", "custom:SignalStacker", "custom:SignalDelay", "custom:SignalOverlapAdd"),
+        "no kernel: what keeps samples from call to call in queues",
+    ),
+    "custom:SignalIrfft": "no kernel: no model that we know has it",
     "custom:TFLite_Detection_PostProcess": "tested in test_lower_detection.py",
     "custom:Convolution2DTransposeBias": "tested in test_lower_gemm.py",
 }  # fmt: skip

@@ -54,10 +54,35 @@ static int check_one(check_ctx *ctx, size_t which) {
     return check_run(ctx, &c);
 }
 
+static int check_places(check_ctx *ctx) {
+    edged_pool_places_params p = {check_range(ctx, 1, 9), check_range(ctx, 1, 9), check_range(ctx, 1, 5), 0, 0, check_range(ctx, 1, 3), check_range(ctx, 1, 3),
+                                  check_range(ctx, 1, 3), check_range(ctx, 1, 3), check_range(ctx, 0, 1), check_range(ctx, 0, 1), check_range(ctx, 0, 1)};
+    p.out_h = (p.in_h + p.stride_h - 1) / p.stride_h, p.out_w = (p.in_w + p.stride_w - 1) / p.stride_w;
+    const size_t n = (size_t)(2 * p.out_h * p.out_w * p.channels), in = (size_t)(2 * p.in_h * p.in_w * p.channels);
+    check_case c = {.op = "pool_places", .params = &p, .units = 2 * (uint32_t)p.out_h};
+    check_operand_add(&c, 0, CHECK_EXACT, 4 * n, 4);
+    check_operand_add(&c, 1, CHECK_EXACT, 4 * n, 4);
+    check_fill_floats(ctx, check_operand_add(&c, 2, CHECK_INPUT, 4 * in, 4), in, -3, 3);
+    return check_run(ctx, &c);
+}
+
+/* Any float may come as a place. */
+static int check_elements(check_ctx *ctx) {
+    const edged_place_elements_params p = {check_range(ctx, 1, 5), check_range(ctx, 1, 5), check_range(ctx, 1, 4), 10, 10, 2, 2, 2, 0, 1};
+    const size_t n = (size_t)(2 * p.in_h * p.in_w * p.channels);
+    check_case c = {.op = "place_elements", .params = &p, .units = (uint32_t)n};
+    check_operand_add(&c, 0, CHECK_EXACT, 4 * n, 4);
+    float *places = check_operand_add(&c, 1, CHECK_INPUT, 4 * n, 4);
+    check_fill_bytes(ctx, places, 4 * n);
+    for (size_t i = 0; i < n; i += 2) places[i] = (float)check_range(ctx, -1, 5) + 0.1f;
+    return check_run(ctx, &c);
+}
+
 int check_pool(check_ctx *ctx) {
     int bad = 0;
     for (int i = 0; i < 40 * ctx->repeats; i++) {
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) bad |= check_one(ctx, k);
     }
+    for (int i = 0; i < 20 * ctx->repeats; i++) bad |= check_places(ctx) | check_elements(ctx);
     return bad;
 }

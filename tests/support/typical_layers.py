@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edged.graph.model import Model, Tensor
+from support import signal_models
 from support.build import constant, one_op, quant, random_array, random_weights
 from support.typical import FLOAT, PLAIN, QUANTISED, SHAPE, Case, Rng, ints, like, scale_of
 
@@ -209,4 +211,38 @@ def layers() -> Iterator[Case]:
             yield Case(kind, d, partial(_resize, kind, d))
 
 
-TABLES: tuple[Callable[[], Iterator[Case]], ...] = (movement, conversions, layers)
+# ---- custom operators ----
+
+_AUDIO: Mapping[str, Callable[[Rng], Model]] = {
+    "Window": signal_models.window, "FftAutoScale": signal_models.auto_scale, "Rfft": signal_models.rfft("int16"),
+    "Energy": signal_models.energy, "FilterBank": signal_models.filter_bank,
+    "FilterBankSquareRoot": signal_models.square_root, "FilterBankSpectralSubtraction": signal_models.subtraction,
+    "PCAN": signal_models.pcan, "FilterBankLog": signal_models.logarithm,
+}  # fmt: skip
+
+
+def _options(stride: int, kernel: int) -> bytes:
+    return struct.pack("<6i", 1, stride, stride, kernel, kernel, 0) + bytes(16)
+
+
+def _places(dtype: str, _rng: Rng) -> Model:
+    outputs = [("float32", (2, 3, 3, 4)), (dtype, (2, 3, 3, 4))]
+    return one_op("custom:MaxPoolingWithArgmax2D", [("float32", SHAPE)], outputs, options=_options(2, 3))
+
+
+def _unpool(kind: str, dtype: str, rng: Rng) -> Model:
+    places = rng.integers(0, 4, (2, 3, 2, 4)).astype(dtype)
+    inputs = [("float32", (2, 3, 2, 4)), constant(dtype, places)]
+    return one_op(kind, inputs, [("float32", (2, 6, 4, 4))], options=_options(2, 2))
+
+
+def customs() -> Iterator[Case]:
+    for name, make in _AUDIO.items():
+        yield Case(f"custom:Signal{name}", "int16", make)
+    for d in ("float32", "int32"):
+        yield Case("custom:MaxPoolingWithArgmax2D", d, partial(_places, d))
+        yield Case("custom:MaxUnpooling2D", d, partial(_unpool, "custom:MaxUnpooling2D", d))
+    yield Case("custom:LiteRtMaxUnpooling2D", "int32", partial(_unpool, "custom:LiteRtMaxUnpooling2D", "int32"))
+
+
+TABLES: tuple[Callable[[], Iterator[Case]], ...] = (movement, conversions, layers, customs)
