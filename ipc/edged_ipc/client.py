@@ -44,7 +44,8 @@ def default_paths() -> list[str]:
 
 def program_name() -> str:
     """What the daemon's log calls this process unless it says otherwise."""
-    return f"{os.path.basename(sys.argv[0]) or 'python'}[{os.getpid()}]"
+    name = os.path.basename(sys.argv[0]).encode("utf-8", "replace").decode() or "python"
+    return f"{name}[{os.getpid()}]"
 
 
 def find(path: str | os.PathLike[str] | None) -> str:

@@ -19,6 +19,7 @@ from edged_ipc.errors import (
     BadInputError,
     BadSlotError,
     BusyError,
+    LocalProtocolError,
     NoSessionError,
     QuotaExceededError,
     UnsupportedError,
@@ -95,11 +96,15 @@ class Sessions:
             return self.served.fail(x.request, error)
         if self.served.gone:
             return self._end_session(table)
-        self.served.answer(
-            m.Opened(
-                x.request, table.id, opening.version, table.slot_bytes, inputs, outputs, opening.stateful
-            )
+        opened = m.Opened(
+            x.request, table.id, opening.version, table.slot_bytes, inputs, outputs, opening.stateful
         )
+        try:
+            self.served.answer(opened)
+        except LocalProtocolError as error:  # a tensor's name of 10,000 letters, say
+            table.ack = -1
+            self._end_session(table)
+            self.served.fail(x.request, UnsupportedError(str(error)))
 
     def _own_slots(self, table: SlotTable, count: int) -> None:
         """Slots of an inline session: in the daemon's memory, and counted as the client's."""

@@ -67,11 +67,18 @@ def _frame(kind: int, body: bytes) -> bytes:
 
 
 def _packed(kind: int, cls: type[Message], most: int | None = None) -> Form:
-    """Msgpack alone."""
+    """Msgpack alone. What the other end would not take is not sent: it would end the connection."""
     decoder = msgspec.msgpack.Decoder(cls)
 
     def encode(message: Message) -> bytes:
-        return _frame(kind, _PACK(message))
+        body = _PACK(message)
+        try:
+            decoder.decode(body)
+        except msgspec.DecodeError as error:
+            raise LocalProtocolError(f"{cls.__name__} cannot be sent: {error}") from None
+        if most is not None and len(body) > most:
+            raise LocalProtocolError(f"{cls.__name__} cannot be sent: it takes {len(body)} of {most} bytes")
+        return _frame(kind, body)
 
     def decode(buffer: Buffer, at: int, length: int) -> Message:
         with memoryview(buffer) as view, view[at : at + length] as part:

@@ -338,3 +338,21 @@ def _submit(model: Any) -> None:
     with model.slot() as slot:
         slot.inputs[0][...] = 7
         slot.submit()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, "\udcff"])
+def test_names_that_cannot_be_sent_cost_no_connection(client: Client, name: str) -> None:
+    """Nor the sessions that are open on it."""
+    model = client.open("count")
+    assert int(model([[0]])[0][0]) == 1
+    with pytest.raises(errors.LocalProtocolError, match="Open cannot be sent"):
+        client.open(name)
+    with pytest.raises(errors.LocalProtocolError, match="Control cannot be sent"):
+        client.control(name)
+    assert int(model([[0]])[0][0]) == 2
+
+
+def test_programs_of_any_name(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/opt/\udcff" + 200 * "x"])
+    with edged_ipc.connect(here.path) as client:
+        assert client.control("echo", 1) == 1

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from time import sleep
 from typing import Any
 
+import msgspec
 import pytest
 
 from edged_ipc import messages as m
 from edged_ipc import wire
 from edged_ipc.codes import Code
 from edged_ipc.messages import Limits
+from edged_ipc.service import Opening
 from sim.echo_service import EchoService
 from support.raw_client import RawClient
 
@@ -324,3 +326,23 @@ def test_open_of_somebody_who_has_gone_is_closed(make_server: Callable[..., Any]
     go_on.set()
     while here.on_thread(lambda: here.service.open_sessions):
         sleep(0.005)
+
+
+def test_a_model_that_cannot_be_told_of_is_refused(make_server: Callable[..., Any]) -> None:
+    """A tensor's name longer than a message takes: the client hears why, and its connection lives."""
+
+    class Wordy(EchoService):
+        async def open(self, *arguments: Any) -> Opening:
+            found = await super().open(*arguments)
+            first = msgspec.structs.replace(found.inputs[0], name="x" * 5000)
+            return Opening(found.handle, 1, (first,), found.outputs)
+
+    here = make_server(Wordy())
+    client = RawClient(here.path)
+    client.say(m.Open(client.id(), "echo-8"))
+    failed = client.hear(m.Failed)
+    assert failed.code == Code.UNSUPPORTED
+    assert "Opened cannot be sent" in failed.message
+    client.say(m.Control(client.id(), "echo", 1))
+    client.hear(m.Reply)
+    assert here.service.open_sessions == 0
