@@ -85,6 +85,9 @@ def load(config: Config, points: Iterable[EntryPoint] | None = None) -> Plugins:
                 raise AttributeError(f"no such hook: {', '.join(unknown)}")
             hook = getattr(plugin, "edged_register_backends", None)
             entries = tuple(hook(config)) if hook is not None else ()
+            strange = [e for e in entries if not isinstance(e, BackendEntry)]
+            if strange:
+                raise TypeError(f"edged_register_backends gave {strange[0]!r}, which is no BackendEntry")
         except Exception as error:
             broken.append(Broken(point.name, _provider(point), f"{type(error).__name__}: {error}"))
             if manager.has_plugin(point.name):

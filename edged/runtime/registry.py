@@ -33,6 +33,8 @@ from edged.source import Source
 from edged_ipc.codes import Code
 
 Log = Callable[[str], None]
+MOST_LETTERS = 256
+"""Of a model's name: as many as a client's message holds."""
 
 
 class Registry:
@@ -63,6 +65,11 @@ class Registry:
         """Adds a model and makes it ready. ModelError, BackendError or MemoryLimitError leave the registry as
         it was."""
         with self.changing:
+            if not 0 < len(name) <= MOST_LETTERS:
+                raise ModelError(
+                    f"a model's name has 1 to {MOST_LETTERS} letters, {name[:20]!r}... has {len(name)}",
+                    remedy="no client could open it",
+                )
             if name in self.entries:
                 raise ModelError(f"a model {name!r} is loaded already", remedy="swap it, or unload it first")
             entry = Entry(name, source, demand, keep=keep, priority=priority, batch_wait=batch_wait)
@@ -319,8 +326,12 @@ class Registry:
         self.measured.save()
 
     def shut(self) -> None:
-        """Closes every model; devices must have stopped taking requests."""
+        """Closes every model; devices must have stopped taking requests. What waits for one is answered."""
         for entry in list(self.entries.values()):
+            with entry.guard:
+                parked, entry.parked = entry.parked, []
+            for request in parked:
+                finish(request, Code.SHUTTING_DOWN, "the devices were closed before this request ran")
             try:
                 self.unload(entry.name)
             except EdgedError as error:

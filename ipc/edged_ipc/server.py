@@ -82,6 +82,7 @@ class Server:
         self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._drained = threading.Event()
         self.draining = False
+        self._looking = False
         self.stopping = False
         self._stopped = False
         self._ending: set[Served] = set()
@@ -218,8 +219,13 @@ class Server:
         waiting = any(s.sessions.under_way or s.tasks or s.outbox.unsent for s in self.served)
         if not waiting and not any(s.sessions.under_way for s in self._ending):
             self._drained.set()
-        else:
-            self.poll.later(0.005, self._look_if_drained)
+        elif not self._looking:  # one look is due at a time, however many sessions end meanwhile
+            self._looking = True
+            self.poll.later(0.005, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looking = False
+        self._look_if_drained()
 
     def _stop(self) -> None:
         self._drain()

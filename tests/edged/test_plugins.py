@@ -51,6 +51,7 @@ def test_broken_plugins_are_named_and_skipped() -> None:
         EntryPoint("gone", "plug_not_there", plugins.GROUP),
         _module("plug_bad", edged_register_backends=explode),
         _module("plug_typo", edged_register_backend=_backend("x")),
+        _module("plug_odd", edged_register_backends=lambda config: ["npu"]),
         _module("plug_good", edged_register_backends=_backend("good")),
     ]
     found = plugins.load(Config(), points)
@@ -58,6 +59,7 @@ def test_broken_plugins_are_named_and_skipped() -> None:
     reasons = {b.name: b.reason for b in found.broken}
     assert "ModuleNotFoundError" in reasons["gone"]
     assert reasons["bad"] == "RuntimeError: no device node"
+    assert reasons["odd"] == "TypeError: edged_register_backends gave 'npu', which is no BackendEntry"
     assert "no such hook: edged_register_backend" in reasons["typo"]
 
 

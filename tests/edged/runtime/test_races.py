@@ -237,3 +237,27 @@ def test_a_swap_that_fails_leaves_everything_as_it_was(make_bench: Make) -> None
         bench.registry.swap("m", Source("new", broken))
     bench.registry.place_again(entry)
     assert [s.device.name for s in entry.current.steps] == ["cpu"]
+
+
+def test_what_waits_for_a_device_that_is_closed_is_answered(make_bench: Make) -> None:
+    backend = FakeBackend("cpu", trusted=True)
+    bench = make_bench(backend)
+    bench.load("m", chain())
+    session = bench.open("m", 2)
+    backend.switch.gate.clear()
+    first = ask(bench, session, 0)
+    assert backend.switch.entered.acquire(timeout=10)
+    second = ask(bench, session, 1)
+    bench.recovery.stop()
+    threading.Timer(0.05, backend.switch.gate.set).start()
+    bench.devices[0].close()
+    bench.registry.shut()
+    assert first.wait() is Code.OK
+    assert second.wait() is Code.SHUTTING_DOWN
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257])
+def test_names_that_no_client_could_say(make_bench: Make, name: str) -> None:
+    bench = make_bench(FakeBackend("cpu", trusted=True))
+    with pytest.raises(EdgedError, match="name has 1 to 256 letters"):
+        bench.load(name, chain())
