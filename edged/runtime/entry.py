@@ -58,7 +58,7 @@ class Figures:
 
 class Entry:
     """`guard` protects the counts; `current` is replaced whole, never changed. `leases` counts open client
-    sessions."""
+    sessions. `changing` is held by who makes another version, or the same one on other devices."""
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class Entry:
         self.parity = ParityFigures()
         self.avoid: frozenset[str] = frozenset()
         self.guard = threading.Lock()
+        self.changing = threading.RLock()
         self.drained: Callable[[Entry, Loaded], None] = lambda _entry, _loaded: None
 
     @property

@@ -59,6 +59,7 @@ class Recovery:
         self.log = log
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._patients: list[_Patient] = []
+        self._postponed: set[Entry] = set()
         self.absent: list[Absent] = []
         self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
 
@@ -111,7 +112,21 @@ class Recovery:
                 self._settle(entry)
 
     def _settle(self, entry: Entry) -> None:
-        """Places a model on the devices that are up if it is not, and sends its parked requests on."""
+        """Places a model on the devices that are up if it is not, and sends its parked requests on. While
+        another version of it is being made, this waits for the next tick: hangs are watched meanwhile."""
+        if not entry.changing.acquire(blocking=False):
+            self._postponed.add(entry)
+            return
+        try:
+            self._place(entry)
+        finally:
+            entry.changing.release()
+        with entry.guard:
+            parked, entry.parked = entry.parked, []
+        for request in parked:
+            self._resume(entry, request)
+
+    def _place(self, entry: Entry) -> None:
         loaded = entry.current
         if loaded is not None and any(not step.device.up for step in loaded.steps):
             entry.state = EntryState.MOVING
@@ -121,10 +136,6 @@ class Recovery:
                 entry.state, entry.reason = EntryState.FAILED, describe(error)
                 text = f"model {entry.name} cannot run on the devices that are left: {describe(error)}"
                 self.log(Line(text, model=entry.name))
-        with entry.guard:
-            parked, entry.parked = entry.parked, []
-        for request in parked:
-            self._resume(entry, request)
 
     def _resume(self, entry: Entry, request: Request) -> None:
         loaded = entry.begin() if entry.state is not EntryState.FAILED else None
@@ -168,6 +179,9 @@ class Recovery:
     def _look(self, now: float) -> None:
         for device in list(self.registry.devices):
             self._watch(device, now)
+        postponed, self._postponed = self._postponed, set()
+        for entry in postponed:
+            self._settle(entry)
         self._probe_due(now)
         self._open_due(now)
 
@@ -232,6 +246,8 @@ class Recovery:
         for entry in list(self.registry.entries.values()):
             if entry.current is None and entry.state is not EntryState.FAILED:
                 continue
+            if not entry.changing.acquire(blocking=False):
+                continue  # another version of it is being made right now
             try:
                 self.registry.place_again(entry)
                 entry.state, entry.reason = EntryState.READY, ""
@@ -239,6 +255,8 @@ class Recovery:
                 self.log(Line(f"model {entry.name} stays where it is: {describe(error)}", model=entry.name))
                 if isinstance(error, LinkError):
                     self._lose(back, DeviceState.DOWN, describe(error))
+            finally:
+                entry.changing.release()
 
 
 def _probe(device: Device) -> Support:

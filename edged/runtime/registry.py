@@ -38,7 +38,11 @@ MOST_LETTERS = 256
 
 
 class Registry:
-    """All models by name. `devices` is shared with whoever supervises them."""
+    """All models by name. `devices` is shared with whoever supervises them.
+
+    Making a model ready may take minutes (a vendor's compiler), and holds the lock of its own entry only;
+    `changing`, taken after that one, is for putting it into service.
+    """
 
     def __init__(self, devices: list[Device], measured: Measurements, *, memory_bytes: int, log: Log) -> None:
         self.devices = devices
@@ -47,6 +51,7 @@ class Registry:
         self.log = log
         self.entries: dict[str, Entry] = {}
         self.changing = threading.RLock()
+        self._coming: set[str] = set()
 
     def up(self) -> list[Device]:
         """The devices that models may be placed on."""
@@ -64,26 +69,32 @@ class Registry:
     ) -> Entry:
         """Adds a model and makes it ready. ModelError, BackendError or MemoryLimitError leave the registry as
         it was."""
+        if not 0 < len(name) <= MOST_LETTERS:
+            raise ModelError(
+                f"a model's name has 1 to {MOST_LETTERS} letters, {name[:20]!r}... has {len(name)}",
+                remedy="no client could open it",
+            )
         with self.changing:
-            if not 0 < len(name) <= MOST_LETTERS:
-                raise ModelError(
-                    f"a model's name has 1 to {MOST_LETTERS} letters, {name[:20]!r}... has {len(name)}",
-                    remedy="no client could open it",
-                )
-            if name in self.entries:
+            if name in self.entries or name in self._coming:
                 raise ModelError(f"a model {name!r} is loaded already", remedy="swap it, or unload it first")
+            self._coming.add(name)
+        try:
             entry = Entry(name, source, demand, keep=keep, priority=priority, batch_wait=batch_wait)
             entry.drained = self._drained
-            self._bring(entry)
-            self.entries[name] = entry
-            self.log(Line(f"model {name} loaded from {source.label}", model=name))
-            return entry
+            made = self._make(entry, source, demand, frozenset())
+            with self.changing:
+                self._admit(entry, made)
+                self.entries[name] = entry
+        finally:
+            self._coming.discard(name)
+        self.log(Line(f"model {name} loaded from {source.label}", model=name))
+        return entry
 
     def swap(self, name: str, source: Source, demand: Demand | None = None, *, force: bool = False) -> Entry:
         """Another version under the same name: the new one serves from now on, the old one ends what it has
         begun."""
-        with self.changing:
-            entry = self.find(name)
+        entry = self.find(name)
+        with entry.changing:
             old = entry.current
             made = self._make(entry, source, demand or entry.demand, frozenset())
             if old is not None and not force and (difference := old.form.difference(made.form)):
@@ -92,17 +103,20 @@ class Registry:
                     f"model {name!r}: the new version has another signature: {difference}",
                     remedy="swap with force if every client is ready for it",
                 )
-            try:
-                self._make_room(made.resident_bytes, entry)
-            except MemoryLimitError:
-                made.close()
-                raise
-            entry.source, entry.demand = source, demand or entry.demand
-            entry.avoid = frozenset()  # a new version is judged anew
-            self._serve(entry, made)
-            text = f"model {name} swapped to version {made.version} from {source.label}"
-            self.log(Line(text, model=name, version=str(made.version)))
-            return entry
+            with self.changing:
+                self._check_known(entry, made)
+                self._admit(entry, made)
+                entry.source, entry.demand = source, demand or entry.demand
+                entry.avoid = frozenset()  # a new version is judged anew
+        text = f"model {name} swapped to version {made.version} from {source.label}"
+        self.log(Line(text, model=name, version=str(made.version)))
+        return entry
+
+    def _check_known(self, entry: Entry, made: Loaded) -> None:
+        """Closes what was made for a model that was unloaded meanwhile."""
+        if self.entries.get(entry.name) is not entry:
+            made.close()
+            raise ModelUnloadedError(f"model {entry.name!r} was unloaded meanwhile")
 
     def unload(self, name: str) -> None:
         """Takes a model away: open sessions get ModelUnloadedError from now on, requests in flight end."""
@@ -152,13 +166,16 @@ class Registry:
         if loaded is not None:
             return loaded
         self._check_evicted(entry)
-        with self.changing:
-            if entry.current is None:
+        with entry.changing:
+            loaded = entry.current
+            if loaded is None:
                 self._check_evicted(entry)
-                self._bring(entry)
+                loaded = self._make(entry, entry.source, entry.demand, entry.avoid)
+                with self.changing:
+                    self._check_known(entry, loaded)
+                    self._admit(entry, loaded)
                 self.log(Line(f"model {entry.name} read again", model=entry.name))
-            assert entry.current is not None
-            return entry.current
+            return loaded
 
     def _check_evicted(self, entry: Entry) -> None:
         if entry.state is not EntryState.EVICTED and entry.current is None:
@@ -214,8 +231,8 @@ class Registry:
             )
         return request
 
-    def _bring(self, entry: Entry) -> None:
-        made = self._make(entry, entry.source, entry.demand, entry.avoid)
+    def _admit(self, entry: Entry, made: Loaded) -> None:
+        """What was made serves from now on, if memory allows; else it is closed again."""
         try:
             self._make_room(made.resident_bytes, entry)
         except MemoryLimitError:
@@ -241,14 +258,18 @@ class Registry:
 
         A pin to, or a required share of, a device that is down, or that the model has left, waits.
         """
-        with self.changing:
+        with entry.changing:
             if entry.current is None:
                 return
             out = entry.avoid | {d.name for d in self.devices if not d.up}
             devices = [d for d in self.devices if d.name not in out]
             label, model, demand = entry.source.label, entry.source.read(), _without(entry.demand, out)
             made = loading.load(entry.name, entry.version, label, model, devices, demand, self.measured)
-            self._serve(entry, made)
+            with self.changing:
+                if entry.current is None:
+                    made.close()  # unloaded or evicted meanwhile
+                else:
+                    self._serve(entry, made)
 
     def move(self, entry: Entry, device: Device, why: str) -> None:
         """Takes a model off a device until it is swapped or loaded anew."""

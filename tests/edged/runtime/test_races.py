@@ -156,6 +156,91 @@ def test_a_request_to_an_unloaded_model_waits_for_no_load(make_bench: Make) -> N
     assert at_once
 
 
+@pytest.mark.parametrize("what", ["fails", "hangs"])
+def test_a_device_is_lost_while_another_model_is_loaded(make_bench: Make, what: str) -> None:
+    """A vendor's compiler takes minutes; those whose device is lost meanwhile do not wait for it."""
+    npu = FakeBackend("npu", microseconds=1)
+    bench = make_bench(FakeBackend("cpu", microseconds=100, trusted=True), npu, hang=0.2)
+    model = chain()
+    bench.load("m", model)
+    session = bench.open("m")
+    put(session, X)
+    source, begun, go = _slow_source()
+    loader = threading.Thread(target=bench.registry.load, args=("slow", source, Demand()))
+    loader.start()
+    assert begun.wait(20)
+    npu.switch.well = False
+    if what == "fails":
+        npu.switch.fail_next = 1
+    else:
+        npu.switch.gate.clear()
+    answer = ask(bench, session)
+    at_once = answer.ended.wait(5)
+    go.set()
+    loader.join()
+    assert at_once
+    assert answer.code is Code.OK
+    np.testing.assert_array_equal(got(session), expected(model, X))
+
+
+def test_a_device_is_lost_while_the_model_itself_is_swapped(make_bench: Make) -> None:
+    """Its requests wait for the new version, and hangs of other devices are noticed all the same."""
+    npu = FakeBackend("npu", microseconds=1)
+    bench = make_bench(FakeBackend("cpu", microseconds=100, trusted=True), npu)
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    source, begun, go = _slow_source()
+    swapper = threading.Thread(target=bench.registry.swap, args=("m", source))
+    swapper.start()
+    assert begun.wait(20)
+    npu.switch.fail_next, npu.switch.well = 1, False
+    answer = ask(bench, session)
+    _until(lambda: bench.devices[1].state is DeviceState.DOWN)
+    _until(lambda: len(bench.recovery._postponed) == 1)
+    go.set()
+    swapper.join()
+    assert answer.wait() is Code.OK
+    np.testing.assert_array_equal(got(session), expected(chain(), X))
+    assert answer.times == 1
+
+
+def test_one_of_two_loads_of_a_name_is_refused(make_bench: Make) -> None:
+    bench = make_bench(FakeBackend("cpu", trusted=True))
+    source, begun, go = _slow_source()
+    loader = threading.Thread(target=bench.registry.load, args=("m", source, Demand()))
+    loader.start()
+    assert begun.wait(20)
+    with pytest.raises(EdgedError, match="is loaded already"):
+        bench.load("m", chain())
+    go.set()
+    loader.join()
+    assert bench.registry.find("m").state is EntryState.READY
+
+
+def test_a_model_is_unloaded_while_it_is_swapped(make_bench: Make) -> None:
+    backend = FakeBackend("cpu", trusted=True)
+    bench = make_bench(backend)
+    bench.load("m", chain())
+    source, begun, go = _slow_source()
+    failed: list[BaseException] = []
+
+    def swap() -> None:
+        try:
+            bench.registry.swap("m", source)
+        except ModelUnloadedError as error:
+            failed.append(error)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    assert begun.wait(20)
+    bench.registry.unload("m")
+    go.set()
+    swapper.join()
+    assert len(failed) == 1
+    assert all(delegate.closed for delegate in backend.prepared)
+
+
 def test_a_lease_keeps_a_model_from_being_evicted(make_bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it is taken at the moment when room is made for another model."""
     bench = make_bench(FakeBackend("cpu", trusted=True))
