@@ -31,8 +31,6 @@ NOT_TYPICAL: dict[str, str] = {
     **dict.fromkeys(("real", "imag", "complex_abs"), "complex numbers: no kernel computes with them"),
     "broadcast_args": "shapes as data, folded at load wherever they are known",
     "densify": "folded at load",
-    "conv_3d": "no kernel: no model that we know has it",
-    "conv_3d_transpose": "no kernel: no model that we know has it",
     "embedding_lookup_sparse": "no kernel: no model that we know has it",
     **dict.fromkeys(
         ("custom:SignalFramer", "custom:SignalStacker", "custom:SignalDelay", "custom:SignalOverlapAdd"),

@@ -307,10 +307,27 @@ static int check_scaled(check_ctx *ctx) {
     return check_run(ctx, &c);
 }
 
+static int check_volume(check_ctx *ctx) {
+    edged_conv_3d_f32_params p = {.in_d = check_range(ctx, 1, 4), .in_h = check_range(ctx, 1, 4), .in_w = check_range(ctx, 1, 4), .in_c = check_range(ctx, 1, 9)};
+    p.out_d = check_range(ctx, 1, 4), p.out_h = check_range(ctx, 1, 4), p.out_w = check_range(ctx, 1, 4), p.out_c = check_range(ctx, 1, 40);
+    p.kernel_d = check_range(ctx, 1, 3), p.kernel_h = check_range(ctx, 1, 3), p.kernel_w = check_range(ctx, 1, 3);
+    p.stride_d = check_range(ctx, 1, 2), p.stride_h = check_range(ctx, 1, 2), p.stride_w = check_range(ctx, 1, 2);
+    p.dilation_d = p.dilation_h = p.dilation_w = check_range(ctx, 1, 2), p.before_d = p.before_h = p.before_w = check_range(ctx, 0, 1);
+    p.transposed = check_range(ctx, 0, 1), p.act_min = -9.0f, p.act_max = 9.0f;
+    const size_t out = 2 * (size_t)(p.out_d * p.out_h * p.out_w * p.out_c), in = 2 * (size_t)(p.in_d * p.in_h * p.in_w * p.in_c);
+    const size_t weights = (size_t)(p.kernel_d * p.kernel_h * p.kernel_w * p.in_c * p.out_c);
+    check_case c = {.op = "conv_3d_f32", .params = &p, .units = 2 * (uint32_t)(p.out_d * p.out_h), .tolerance = 1e-5f, .scale = 10.0f};
+    check_operand_add(&c, 0, CHECK_FLOAT, out * 4, 4);
+    add_floats(ctx, &c, 1, in);
+    add_floats(ctx, &c, 2, weights);
+    if (check_range(ctx, 0, 1)) add_floats(ctx, &c, 3, (size_t)p.out_c);
+    return check_run(ctx, &c);
+}
+
 int check_gemm_more(check_ctx *ctx) {
     int bad = check_winograd(ctx) | check_quantise(ctx) | check_hybrid(ctx) | check_s16(ctx);
     bad |= check_transposed(ctx, "transpose_conv_f32", 4, 4) | check_transposed(ctx, "transpose_conv_s8", 1, 1) |
            check_transposed(ctx, "transpose_conv_s16", 2, 1);
-    bad |= check_blockwise(ctx) | check_centre(ctx) | check_scaled(ctx);
+    bad |= check_blockwise(ctx) | check_centre(ctx) | check_scaled(ctx) | check_volume(ctx);
     return bad | check_matmul(ctx, "matmul_f32", 4) | check_matmul(ctx, "matmul_s8", 1) | check_matmul(ctx, "matmul_s16", 2);
 }

@@ -196,7 +196,24 @@ def _resize(kind: str, dtype: str, _rng: Rng) -> Model:
     return one_op(kind, [like(dtype), ints(9, 11)], [like(dtype, (2, 9, 11, 4))], {"half_pixel_centers": True})
 
 
+def _volume(rng: Rng) -> Model:
+    weights, bias = rng.normal(size=(2, 3, 3, 4, 7)), rng.normal(size=7)
+    inputs = [like("float32", (1, 4, 5, 6, 4)), constant("float32", weights), constant("float32", bias)]
+    attrs = {"padding": "SAME", "stride_d": 1, "stride_h": 2, "stride_w": 1}
+    return one_op("conv_3d", inputs, [like("float32", (1, 4, 3, 6, 7))], attrs)
+
+
+def _volume_back(rng: Rng) -> Model:
+    shape = (1, 4, 10, 6, 7)
+    weights = constant("float32", rng.normal(size=(2, 3, 3, 7, 4)))
+    inputs = [ints(*shape), weights, like("float32", (1, 4, 5, 6, 4))]
+    attrs = {"padding": "SAME", "stride_d": 1, "stride_h": 2, "stride_w": 1}
+    return one_op("conv_3d_transpose", inputs, [like("float32", shape)], attrs)
+
+
 def layers() -> Iterator[Case]:
+    yield Case("conv_3d", "float32", _volume)
+    yield Case("conv_3d_transpose", "float32", _volume_back)
     for kind in ("conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv"):
         for d in _WEIGHTED:
             yield Case(kind, d, partial(_layer, kind, d))

@@ -1,0 +1,3 @@
+/* Convolutions of volumes, vectorised by the compiler for this instruction set. */
+#define KERNEL_NAME(op) op##_avx2
+#include "conv_3d.inc"
