@@ -33,14 +33,14 @@ def copied(path: Path) -> memoryview:
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
+            if not size:
+                raise ModelError(f"{path}: the file is empty")
             memory = memoryview(mmap.mmap(-1, size))
             at = 0
             while count := file.readinto(memory[at:]):
                 at += count
             if at < size or file.read(1):
                 raise ModelError(f"{path}: the file was changed while it was read", remedy="load it again")
-    except ValueError:
-        raise ModelError(f"{path}: the file is empty") from None
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from None
     return memory.toreadonly()
