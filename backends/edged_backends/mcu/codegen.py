@@ -229,7 +229,8 @@ class _Printer:
         words = {
             "name": self.name, "upper": self.name.upper(), "inputs": len(self.program.inputs),
             "outputs": len(self.program.outputs), "bytes": ", ".join(f"{t.nbytes}u" for t in tensors),
-            "digest": ", ".join(f"0x{b:02x}" for b in digest),
+            "digest": ", ".join(f"0x{b:02x}" for b in digest), "short": self.name[:15],
+            "meanings": ", ".join(map(_meaning, tensors)),
         }  # fmt: skip
         return Template(texts.DESCRIPTOR).substitute(words)
 
@@ -260,6 +261,19 @@ def _comment(text: str) -> str:
 
 def _described(tensor: Tensor) -> str:
     return f"{tensor.dtype} {'x'.join(map(str, tensor.shape)) or 'scalar'}, {tensor.nbytes} bytes"
+
+
+KINDS = {"int8": "EDGED_S8", "uint8": "EDGED_U8", "float32": "EDGED_F32"}
+
+
+def _meaning(tensor: Tensor) -> str:
+    """An edged_end of program.h."""
+    quant = tensor.quantization
+    known = quant is not None and len(quant.scales) == 1
+    if tensor.dtype not in KINDS or not (known or tensor.dtype == "float32"):
+        return "{EDGED_OTHER, 0, 0}"
+    scale, zero = (quant.scales[0], quant.zero_point) if quant is not None and known else (1.0, 0)
+    return f"{{{KINDS[tensor.dtype]}, {_number(scale)}, {zero}}}"
 
 
 def write(generated: Generated, folder: Path) -> Sequence[str]:

@@ -80,6 +80,7 @@ DESCRIPTOR = """\
 #include "$name.h"
 
 static const uint32_t tensor_bytes[] = {$bytes};
+static const edged_end tensor_ends[] = {$meanings};
 
 #if defined(__GNUC__)
 __attribute__((section(".edged_program"), used))
@@ -95,6 +96,8 @@ const edged_program edged_program_descriptor = {
     .tensor = ${name}_tensor,
     .run = ${name}_run,
     .digest = {$digest},
+    .name = "$short",
+    .ends = tensor_ends,
 };
 """
 

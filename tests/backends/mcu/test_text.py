@@ -23,7 +23,7 @@ def lines(data: bytes) -> list[str]:
 
 
 def test_commands_that_need_no_program() -> None:
-    assert lines(b"name%") == ["m-name-host-[edged]", READY]
+    assert lines(b"name%") == ["m-name-dut-[host]", READY]
     assert lines(b"\r\nprofile%")[1:] == ["m-model-[]", READY]
     first, _, second, _ = lines(b"timestamp%timestamp%")
     assert first.startswith("m-lap-us-")
@@ -41,7 +41,7 @@ def test_frames_before_and_after_text_are_answered() -> None:
     asked = frame(HEADER.pack(VERSION, Kind.IDENTIFY, 0x2525, 0) + b"%%")
     out, status, report = host_board.answers(asked + b"name%" + asked)
     assert status == 0, report
-    assert out.count(b"m-name-host") == 1
+    assert out.count(b"m-name-dut") == 1
     assert out.count(bytes([VERSION, Kind.IDENTIFY | REPLY, 0x25, 0x25])) == 2
 
 
@@ -81,7 +81,7 @@ def test_a_runner_drives_a_board_in_qemu(tmp_path: Path) -> None:
         board.load(boards.hand_made(board))
         board.close()
         with serial.Serial(str(rig.port), 115200, timeout=20) as line:
-            assert ask(line, "name")[-1].endswith("m-name-mps2-an386-[edged]")
+            assert ask(line, "name")[-1].endswith("m-name-dut-[mps2-an386]")
             assert ask(line, "profile")[1].startswith("m-model-[010203")
             assert ask(line, "infer 1")[0].startswith("e-[No inputs")
             assert ask(line, "db load 7") == ["e-[The inputs have 300 bytes]"]

@@ -34,4 +34,4 @@ static int run(void *arena, void *state) {
 }
 
 __attribute__((section(".edged_program"), used)) const edged_program edged_program_descriptor = {
-    EDGED_PROGRAM_MAGIC, 1, 1, sizes, 2 * COUNT + 8, 0, init, tensor, run, {1, 2, 3}};
+    EDGED_PROGRAM_MAGIC, 1, 1, sizes, 2 * COUNT + 8, 0, init, tensor, run, {1, 2, 3}, "", 0};

@@ -5,7 +5,16 @@
 
 #include <stdint.h>
 
-#define EDGED_PROGRAM_MAGIC 0x31504445u /* "EDP1" */
+#define EDGED_PROGRAM_MAGIC 0x32504445u /* "EDP2" */
+
+/* What an input's or output's numbers mean: scale * (number - zero). For people who read them, never for the program. */
+typedef struct edged_end {
+    uint32_t kind; /* EDGED_S8, ... */
+    float scale;
+    int32_t zero;
+} edged_end;
+
+enum { EDGED_OTHER, EDGED_S8, EDGED_U8, EDGED_F32 };
 
 typedef struct edged_program {
     uint32_t magic;
@@ -17,6 +26,8 @@ typedef struct edged_program {
     void *(*tensor)(void *arena, int which); /* which >= 0: an input; -1, -2, ...: an output; NULL: none */
     int (*run)(void *arena, void *state);    /* 0, or a negative error */
     uint8_t digest[32];
+    char name[16];         /* ends with a zero byte; may be empty */
+    const edged_end *ends; /* in the order of `bytes`, or NULL: not known */
 } edged_program;
 
 extern const edged_program edged_program_descriptor;

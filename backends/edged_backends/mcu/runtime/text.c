@@ -1,8 +1,9 @@
-/* MLPerf Tiny's text protocol, as its runner speaks it (github.com/mlcommons/tiny, benchmark/api): a command ends in '%', every
- * answer is a line, the last one "m-ready". Performance mode: `timestamp` gives microseconds.
+/* MLPerf Tiny's text protocol, as its runner speaks it (github.com/mlcommons/tiny, benchmark/api and benchmark/runner): a command
+ * ends in '%', every answer is a line, the last one "m-ready". Performance mode: `timestamp` gives microseconds.
  *
- * Not a model's own code: `infer` takes the bytes of `db` as the inputs in order and `results` prints the bytes of the first
- * output as signed integers, because a program knows no scales. */
+ * Not a model's own code: `infer` takes the bytes of `db` as the inputs in order (or, of one int8 input, floats, which are
+ * quantised here as ad01's files need it), and `results` prints the first output's values, or its bytes as signed integers
+ * where the program does not tell what they mean. */
 #include "text.h"
 
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "board.h"
 
 static uint32_t expected, loaded;
+static uint32_t width; /* bytes sent for one byte of the inputs: 1, or 4 for floats */
+static uint8_t word[4];
 static uint64_t elapsed; /* ticks; board_ticks wraps */
 static uint32_t last_ticks;
 
@@ -96,11 +99,37 @@ static uint8_t *buffer(const edged_program *program, uint8_t *state) {
     return inputs_bytes(program) > board.arena_bytes - used ? NULL : state + program->state_bytes;
 }
 
+static bool takes_floats(const edged_program *program) {
+    return program->inputs == 1 && program->ends != NULL && program->ends[0].kind == EDGED_S8;
+}
+
+static bool announced(const edged_program *program) {
+    return expected != 0 && expected == width * inputs_bytes(program);
+}
+
+/* A byte of `db`: as it is, or the last one of a float that becomes int8, saturated, halves away from zero. */
+static void keep_byte(uint8_t byte, const edged_program *program, uint8_t *to) {
+    if (width == 1) {
+        to[loaded++] = byte;
+        return;
+    }
+    word[loaded % 4] = byte;
+    if (++loaded % 4 == 0) {
+        float value;
+        memcpy(&value, word, 4);
+        value = value / program->ends[0].scale + (float)program->ends[0].zero;
+        value += value < 0 ? -0.5f : 0.5f;
+        int32_t whole = value >= 127 ? 127 : value > -128 ? (int32_t)value : -128; /* NaN: -128 */
+        to[loaded / 4 - 1] = (uint8_t)whole;
+    }
+}
+
 static void load(const char *at, const edged_program *program, uint8_t *state) {
     uint8_t *to = buffer(program, state);
     loaded = 0;
     expected = number(&at, 0);
-    if (to == NULL || expected != inputs_bytes(program)) {
+    width = takes_floats(program) && expected == 4 * inputs_bytes(program) ? 4 : 1;
+    if (to == NULL || expected != width * inputs_bytes(program)) {
         expected = 0;
         say_count("e-[The inputs have ", inputs_bytes(program), to ? " bytes]\r\n" : " bytes: no room for them]\r\n");
         return;
@@ -120,23 +149,58 @@ static void take_bytes(const char *at, const edged_program *program, uint8_t *st
             say("e-[db takes hexadecimal digits]\r\n");
             return;
         }
-        if (to == NULL || loaded >= expected || expected != inputs_bytes(program)) {
+        if (to == NULL || loaded >= expected || !announced(program)) {
             say("e-[More bytes than db load announced]\r\n");
             return;
         }
-        to[loaded++] = (uint8_t)(high << 4 | low);
+        keep_byte((uint8_t)(high << 4 | low), program, to);
     }
     if (expected != 0 && loaded == expected) {
         say("m-load-done\r\n");
     }
 }
 
+/* With six digits behind the point; what is beyond 32 bits is cut to the largest value, NaN to 0. */
+static void say_value(float value) {
+    const float most = 4294967040.0f;
+    if (value < 0) {
+        say("-");
+        value = -value;
+    }
+    value = value > most ? most : value >= 0 ? value : 0;
+    uint32_t whole = (uint32_t)value, parts = (uint32_t)((value - (float)whole) * 1e6f + 0.5f);
+    if (parts >= 1000000) {
+        whole++;
+        parts -= 1000000;
+    }
+    say_count("", whole, ".");
+    for (uint32_t digit = 100000; digit; digit /= 10) {
+        board_put((uint8_t)('0' + parts / digit % 10));
+    }
+}
+
+static void say_result(const edged_end *end, const uint8_t *output, uint32_t i) {
+    int number = end != NULL && end->kind == EDGED_U8 ? output[i] : (int8_t)output[i];
+    if (end == NULL || end->kind == EDGED_OTHER) {
+        say_count(number < 0 ? "-" : "", (uint64_t)(number < 0 ? -number : number), "");
+    } else if (end->kind == EDGED_F32) {
+        float value;
+        memcpy(&value, output + 4 * i, 4);
+        say_value(value);
+    } else {
+        say_value(end->scale * (float)(number - end->zero));
+    }
+}
+
 static void results(const edged_program *program) {
-    const int8_t *output = program->tensor(board.arena, -1);
+    const uint8_t *output = program->tensor(board.arena, -1);
+    const edged_end *end = program->ends == NULL ? NULL : program->ends + program->inputs;
+    uint32_t count = output == NULL ? 0 : program->bytes[program->inputs];
+    count = end != NULL && end->kind == EDGED_F32 ? count / 4 : count;
     say("m-results-[");
-    for (uint32_t i = 0; output != NULL && i < program->bytes[program->inputs]; i++) {
-        int value = output[i];
-        say_count(value < 0 ? (i ? ",-" : "-") : i ? "," : "", (uint64_t)(value < 0 ? -value : value), "");
+    for (uint32_t i = 0; i < count; i++) {
+        say(i ? "," : "");
+        say_result(end, output, i);
     }
     say("]\r\n");
 }
@@ -159,7 +223,7 @@ static void repeat(uint32_t times, const edged_program *program, uint8_t *state)
 
 static void infer(const char *at, const edged_program *program, uint8_t *state) {
     uint32_t times = number(&at, 1), warmups = number(&at, 10);
-    if (times == 0 || expected != inputs_bytes(program) || loaded != expected) {
+    if (times == 0 || !announced(program) || loaded != expected) {
         say(times ? "e-[No inputs: db load comes first]\r\n" : "e-[Inference iterations must be >0]\r\n");
         return;
     }
@@ -174,10 +238,15 @@ static void infer(const char *at, const edged_program *program, uint8_t *state) 
     results(program);
 }
 
+/* The runner finds its test script by the model: the program's name, or the beginning of its digest where it has none. */
 static void profile(const edged_program *program) {
     static const char hex[] = "0123456789abcdef";
+    bool named = program != NULL && program->name[0] != 0;
     say("m-profile-[edged]\r\nm-model-[");
-    for (unsigned i = 0; program != NULL && i < 8; i++) {
+    for (unsigned i = 0; named && i < sizeof program->name && program->name[i]; i++) {
+        board_put((uint8_t)program->name[i]);
+    }
+    for (unsigned i = 0; program != NULL && !named && i < 8; i++) {
         board_put((uint8_t)hex[program->digest[i] >> 4]);
         board_put((uint8_t)hex[program->digest[i] & 15]);
     }
@@ -196,9 +265,9 @@ bool edged_is_text(const uint8_t *bytes, uint32_t size) {
 void edged_text(const char *command, const edged_program *program, void *state) {
     const char *at = command + strspn(command, "\r\n ");
     if (is_word(&at, "name")) {
-        say("m-name-");
+        say("m-name-dut-["); /* the runner takes no other role */
         say(board.name);
-        say("-[edged]\r\n");
+        say("]\r\n");
     } else if (is_word(&at, "timestamp")) {
         timestamp();
     } else if (is_word(&at, "profile")) {
