@@ -91,6 +91,12 @@ def _lower_node(lowering: Lowering, node: Node) -> None:
 def _attempt(lowering: Lowering, rule: object, subject: object, node: Node) -> str | None:
     """None when the rule lowered its subject, else why not; nothing of a refused attempt remains."""
     assert callable(rule)
+    nodes = (subject,) if isinstance(subject, Node) else subject
+    assert isinstance(nodes, Sequence)
+    if any(t in lowering.boxed for n in nodes for t in (*n.inputs, *n.outputs)) and node.kind not in DRIVEN:
+        return "the size of a tensor is known only in a run"
+    if any(t.elements == 0 for t in node.outputs) and _weighted(node):
+        return "an empty output: there is nothing to compute"
     mark = lowering.mark()
     lowering.node = node
     try:
@@ -103,6 +109,12 @@ def _attempt(lowering: Lowering, rule: object, subject: object, node: Node) -> s
         lowering.rollback(mark)
     assert reason is None or isinstance(reason, str)
     return reason
+
+
+def _weighted(node: Node) -> bool:
+    """True for ops whose kernels share their work out by rows and columns, of which there must be some."""
+    spec = table().get(node.kind)
+    return spec is not None and spec.macs is not None
 
 
 def _fall_back(lowering: Lowering, node: Node, reason: str) -> None:

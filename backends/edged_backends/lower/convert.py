@@ -116,7 +116,7 @@ def lower_fake_quant(lowering: Lowering, node: Node) -> str | None:
     f32 = np.float32
     low, high = f32(attr(node, "min", 0.0)), f32(attr(node, "max", 0.0))
     bits = int(attr(node, "num_bits", 0))
-    if attr(node, "narrow_range", False) or not (low <= 0 <= high and low < high and 0 < bits <= 16):
+    if attr(node, "narrow_range", False) or not (low < high and 0 < bits <= 16):
         return f"a fake quantisation from {low} to {high} in {bits} bits"
     steps = f32((1 << bits) - 1)
     scale = (high - low) / steps

@@ -38,7 +38,7 @@ def lower_rows(lowering: Lowering, node: Node) -> str | None:
     depth = source.shape[-1] if source.shape else 1
     params = {"depth": depth, "beta": float(attr(node, "beta", 0.0)) if node.op == "softmax" else 1.0}
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step(_F32[node.op], params, refs, units=source.elements // depth, work=8 * source.elements)
+    lowering.step(_F32[node.op], params, refs, units=source.elements // max(depth, 1), work=8 * source.elements)
     return None
 
 
@@ -52,7 +52,7 @@ def lower_lrn(lowering: Lowering, node: Node) -> str | None:
         "alpha": float(attr(node, "alpha", 1.0)), "beta": float(attr(node, "beta", 0.5)),
     }  # fmt: skip
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step("lrn_f32", params, refs, units=source.elements // depth, work=40 * source.elements)
+    lowering.step("lrn_f32", params, refs, units=source.elements // max(depth, 1), work=40 * source.elements)
     return None
 
 
@@ -68,7 +68,7 @@ def _softmax_s8(lowering: Lowering, node: Node) -> str | None:
     table = exp_table(mine.scale, float(attr(node, "beta", 0.0)))
     depth = source.shape[-1]
     refs = [lowering.ref(output), lowering.ref(source), lowering.const(table)]
-    lowering.step(op, {"depth": depth}, refs, units=source.elements // depth, work=8 * source.elements)
+    lowering.step(op, {"depth": depth}, refs, units=source.elements // max(depth, 1), work=8 * source.elements)
     return None
 
 
@@ -96,7 +96,7 @@ def _l2_norm_s8(lowering: Lowering, node: Node) -> str | None:
     before = 7 if lowering.is_shifted(source) else 0
     params = {"depth": depth, "zero_in": mine.zero_point, "before": before, "after": 7 - before}
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step("l2_norm_s8", params, refs, units=source.elements // depth, work=8 * source.elements)
+    lowering.step("l2_norm_s8", params, refs, units=source.elements // max(depth, 1), work=8 * source.elements)
     return None
 
 
@@ -113,7 +113,7 @@ def _log_softmax_s8(lowering: Lowering, node: Node) -> str | None:
         "reverse": reverse, "reverse_shift": reverse_shift,
     }  # fmt: skip
     refs = [lowering.ref(output), lowering.ref(source), lowering.const(exp_table(mine.scale, 1.0))]
-    lowering.step("log_softmax_s8", params, refs, units=source.elements // depth, work=16 * source.elements)
+    lowering.step("log_softmax_s8", params, refs, units=source.elements // max(depth, 1), work=16 * source.elements)
     return None
 
 
@@ -131,7 +131,7 @@ def _softmax_s16(lowering: Lowering, node: Node) -> None:
     tables = [lowering.const(np.asarray(table).astype(np.int16)) for table in tables_16()]
     refs = [lowering.ref(node.outputs[0]), lowering.ref(source), *tables]
     params = {"depth": depth, "multiplier": m, "shift": shift}
-    lowering.step("softmax_s16", params, refs, units=source.elements // depth, work=16 * source.elements)
+    lowering.step("softmax_s16", params, refs, units=source.elements // max(depth, 1), work=16 * source.elements)
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {

@@ -57,7 +57,10 @@ def byte_table(lowering: Lowering, node: Node, index: int) -> Array:
         values = values ^ np.uint8(0x80)
     others = [None if t is None or i == index else constant(t) for i, t in enumerate(node.inputs)]
 
+    rank = max((t.ndim for t in others if t is not None), default=1)
+
     def function(stored: Array) -> Array:
+        stored = stored.reshape((1,) * (rank - 1) + (-1,))  # some ops want it no smaller than the others
         (made,) = spec.reference(node, [stored if i == index else t for i, t in enumerate(others)])
         return made.reshape(-1)
 

@@ -52,4 +52,4 @@ UNARY(cos, cosf(x))
 UNARY(floor, floorf(x))
 UNARY(ceil, ceilf(x))
 UNARY(round, even(x)) /* ties to even */
-UNARY(sign, (float)((x > 0.0f) - (x < 0.0f)))
+UNARY(sign, x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x)

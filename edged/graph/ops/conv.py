@@ -7,6 +7,7 @@ round the final shift upwards, Micro and LiteRT's reference kernels away from ze
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 
@@ -71,10 +72,10 @@ def _conv_sums(x: Array, weights: Array, node: Node) -> Array:
     depth, outputs = weights.shape[3], weights.shape[0]
     groups = _groups(node, x.shape[3], depth)
     each = outputs // groups
-    matrices = weights.reshape(groups, each, -1).astype(np.float64, copy=False)
+    matrices = weights.reshape(groups, each, prod(weights.shape[1:])).astype(np.float64, copy=False)
     total = np.empty((x.shape[0] * high.out * wide.out, outputs))
     for g in range(groups):
-        columns = view[..., g * depth : (g + 1) * depth].reshape(len(total), -1)
+        columns = view[..., g * depth : (g + 1) * depth].reshape(len(total), matrices.shape[-1])
         np.matmul(columns, matrices[g].T, out=total[:, g * each : (g + 1) * each])
     return total.reshape(x.shape[0], high.out, wide.out, outputs)
 

@@ -90,14 +90,15 @@ def dequantize(node: Node, arrays: Arrays) -> Sequence[Array]:
 
 
 def fake_quant(node: Node, arrays: Arrays) -> Sequence[Array]:
-    """float32 rounded to `num_bits` steps between `min` and `max`, moved so that 0 is one of them."""
+    """float32 rounded to `num_bits` steps between `min` and `max`, moved so that 0 is one of them
+    (also where it lies outside: LiteRT moves the nearer end there)."""
     if attr(node, "narrow_range", False):
         raise UnsupportedError(f"{node.where}: FAKE_QUANT with narrow_range has no meaning at run time")
     f32 = np.float32
     low, high = f32(attr(node, "min", 0.0)), f32(attr(node, "max", 0.0))
     steps = f32((1 << int(attr(node, "num_bits", 0))) - 1)
-    if not (low <= 0 <= high and low < high and steps > 0):
-        raise ModelError(f"{node.where}: FAKE_QUANT from {low} to {high} in {steps} steps must span 0")
+    if not (low < high and steps > 0):
+        raise ModelError(f"{node.where}: FAKE_QUANT from {low} to {high} in {steps} steps is no range")
     scale = (high - low) / steps
     point = f32(np.clip(fp.round_half_away(np.asarray(f32(0) - low / scale)), f32(0), steps))
     nudged_low, nudged_high = (f32(0) - point) * scale, (steps - point) * scale

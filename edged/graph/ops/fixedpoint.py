@@ -93,7 +93,8 @@ def multiply_by_quantized_multiplier_64(x: Array, multiplier: Array | int, shift
     """The int64 accumulator's variant (16x8): the multiplier is reduced to 16 bits, one rounding.
 
     TFLite: reduced = (multiplier + 2**15) >> 16 (0x7FFF where that would overflow); result = (x * reduced +
-    2**(14 - shift)) >> (15 - shift).
+    2**(14 - shift)) >> (15 - shift). It cuts the result to 32 bits there, which turns a value beyond them
+    over; this does not, and such a value saturates.
     """
     multiplier = np.asarray(multiplier, np.int64)
     reduced = np.where(multiplier < 0x7FFF0000, (multiplier + (1 << 15)) >> 16, 0x7FFF)

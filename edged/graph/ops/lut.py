@@ -55,6 +55,7 @@ def apply_8(node: Node, x: Array, function: Function) -> Array:
     return table_8(source, result, function)[x.astype(np.int64) - low].astype(x.dtype)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a table beyond every float is one, too
 def table_16(
     scale: np.float32, zero_point: int, out_scale: np.float32, out_zero_point: int, function: Function
 ) -> Array:
@@ -75,7 +76,7 @@ def table_16(
     correction = round_half_away((between - middle) / f32(2))
     last = round_half_away(single(function, np.asarray([end], f32)) * inverse)
     entries = np.concatenate([round_half_away(value) - correction, last])
-    return np.asarray(np.clip(np.nan_to_num(entries, nan=low), low, high)).astype(np.int64)
+    return np.asarray(np.clip(np.nan_to_num(entries, nan=0.0), low, high)).astype(np.int64)
 
 
 def lookup_16(x: Array, table: Array) -> Array:

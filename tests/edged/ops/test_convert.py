@@ -170,9 +170,16 @@ def test_a_bitcast_that_does_not_fit() -> None:
         Evaluation(model).run(random_inputs(np.random.default_rng(9), model))
 
 
-def test_fake_quantisation_that_does_not_span_zero() -> None:
+@pytest.mark.parametrize(("low", "high"), [(1.0, 2.0), (-3.0, -0.5)])
+def test_fake_quantisation_that_does_not_span_zero(low: float, high: float) -> None:
+    """The range moves until it does, as LiteRT's."""
+    attrs = {"min": low, "max": high, "num_bits": 8}
+    agree_randomly(np.random.default_rng(5), one_op("fake_quant", [("float32", (9,))], [("float32", (9,))], attrs))
+
+
+def test_fake_quantisation_without_a_range() -> None:
     model = one_op(
-        "fake_quant", [("float32", (2,))], [("float32", (2,))], {"min": 1.0, "max": 2.0, "num_bits": 8}
+        "fake_quant", [("float32", (2,))], [("float32", (2,))], {"min": 2.0, "max": 2.0, "num_bits": 8}
     )
-    with pytest.raises(ModelError, match="must span 0"):
+    with pytest.raises(ModelError, match="is no range"):
         Evaluation(model).run([np.zeros(2, np.float32)])
