@@ -116,7 +116,10 @@ class Draft:
         for dtype, q in outputs:
             self._count += 1
             made.append(Tensor(f"t{self._count}", DType(dtype), (), None, q, rank_known=False))
-        self.nodes.append(Node(kind, tuple(inputs), tuple(made), dict(attrs or {}), version))
+        given = list(inputs)
+        while given and given[-1] is None:  # an absent bias is left out, and not just empty
+            given.pop()
+        self.nodes.append(Node(kind, tuple(given), tuple(made), dict(attrs or {}), version))
         return tuple(made)
 
     def case(self) -> Case:

@@ -15,8 +15,9 @@ QUANTISED = ("int8", "uint8", "int16")
 UNARY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "logistic", "tanh", "leaky_relu"), ("float32", *QUANTISED)),
     **dict.fromkeys(("hard_swish", "gelu", "elu", "exp", "log", "rsqrt", "abs"), ("float32", *QUANTISED, "int32")),
-    **dict.fromkeys(("sqrt", "square", "sin", "cos", "floor", "ceil", "round"), ("float32", "int8", "int16")),
-    **dict.fromkeys(("neg", "sign", "zeros_like", "rank", "shape"), ("float32", *INTS, "bool")),
+    **dict.fromkeys(("sqrt", "square", "sin", "cos", "floor", "ceil", "round"), ("float32", "float32", "float16", "bfloat16", "int8")),
+    **dict.fromkeys(("neg", "sign", "zeros_like"), ("float32", "float16", "float64", "int8", "int16", "int32", "int64")),
+    **dict.fromkeys(("rank", "shape"), ("float32", *INTS, "bool")),
     "logical_not": ("bool",),
 }
 BINARY: dict[str, tuple[str, ...]] = {

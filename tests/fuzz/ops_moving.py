@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edged.graph.model import Shape, Tensor
+from edged.graph.model import Tensor
 from fuzz.ops_draft import INTS, Draft, Maker
 
 TYPES = ("float32", *INTS, "bool")
@@ -131,7 +131,7 @@ def broadcast_to(draft: Draft) -> None:
     dtype = draft.one_of(TYPES)
     dims = tuple(1 if draft.chance(0.3) else d for d in full)[draft.whole(0, len(full)) if draft.chance(0.3) else 0 :]
     q = draft.quant(dtype)
-    draft.op("broadcast_to", [draft.put(dtype, dims, q), numbers(draft, full, ("int32", "int64"))], [(dtype, q)])
+    draft.op("broadcast_to", [draft.put(dtype, dims, q), numbers(draft, full, ("int32", "int64"))], [(dtype, q)], {}, 3)
 
 
 def slice_(draft: Draft) -> None:

@@ -34,7 +34,7 @@ def reduction(kind: str) -> Maker:
         if kind == "reduce_prod" and dtype in ("int32", "int64"):
             values = values % 5
         ins = [draft.put(dtype, shape, q, values), draft.put("int32", axis.shape, None, axis, fixed=0.85)]
-        draft.op(kind, ins, [(dtype, out)], {"keep_dims": draft.chance(0.5)}, 2)
+        draft.op(kind, ins, [(dtype, out)], {"keep_dims": draft.chance(0.5)}, 1 if dtype == "bool" else 2)
 
     return make
 

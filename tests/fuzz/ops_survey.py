@@ -8,6 +8,7 @@ A finding's seed and op make its model again: `--seed S --count 1 OP`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import zlib
 from collections import Counter
@@ -19,7 +20,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from edged_backends.cpu import CpuBackend  # noqa: E402
-from fuzz.ops_draft import Case, Draft  # noqa: E402
+from fuzz.ops_draft import Case, Draft, Maker  # noqa: E402
 from fuzz.ops_judge import Oracle, Verdict, judge  # noqa: E402
 from fuzz.ops_makers import MAKERS  # noqa: E402
 
@@ -43,17 +44,23 @@ def survey(op: str, seeds: range, oracle: Oracle, backend: CpuBackend, also: Seq
     return words, findings
 
 
+def _family(name: str | None) -> list[str]:
+    found: dict[str, Maker] = importlib.import_module(f"fuzz.ops_{name}").MAKERS if name else MAKERS
+    return list(found)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=3, help="findings to print of each op")
-    parser.add_argument("--also", nargs="*", default=(), help="print these too: refused died micro")
+    parser.add_argument("--also", action="append", default=[], help="print these too: refused died micro")
+    parser.add_argument("--family", help="only the makers of ops_FAMILY.py")
     parser.add_argument("ops", nargs="*")
     asked = parser.parse_args()
     oracle, backend = Oracle(), CpuBackend(threads=1)
     total = 0
-    for op in asked.ops or MAKERS:
+    for op in asked.ops or _family(asked.family):
         words, findings = survey(op, range(asked.seed, asked.seed + asked.count), oracle, backend, asked.also)
         total += len(findings)
         print(f"{op:32} " + " ".join(f"{w}:{n}" for w, n in words.most_common()), flush=True)

@@ -25,14 +25,16 @@ def weights(draft: Draft, dtype: str, shape: tuple[int, ...], axis: int, *, chan
     return draft.constant(dtype, values, quant(scales, 0, axis))
 
 
-def bias(draft: Draft, dtype: str, count: int, source: Quantization | None, filters: Tensor) -> Tensor | None:
-    if draft.chance(0.2):
+def bias(draft: Draft, dtype: str, count: int, source: Quantization | None, filters: Tensor, *, wide: bool = False) -> Tensor | None:
+    """None, or a constant. `wide`: int64 beside int16, whatever LiteRT checks (it reads an int32 one as int64)."""
+    if draft.chance(0.1):
         return None
     if dtype == "float32":
         return draft.constant(dtype, draft.values(dtype, (count,)))
-    assert source is not None and filters.quantization is not None
+    assert source is not None
+    assert filters.quantization is not None
     scales = np.asarray(filters.quantization.scales) * source.scale
-    kind = draft.one_of(("int32", "int64")) if dtype == "int16" else "int32"
+    kind = "int64" if dtype == "int16" and wide else draft.one_of(("int32", "int64")) if dtype == "int16" else "int32"
     return draft.constant(kind, draft.rng.integers(-5000, 5000, count), quant(scales))
 
 
@@ -45,9 +47,10 @@ def result(draft: Draft, dtype: str, source: Tensor, filters: Tensor, terms: int
     """A quantisation that most sums fit in, seldom one that they do not."""
     if dtype == "float32":
         return None
-    assert source.quantization is not None and filters.quantization is not None
+    assert source.quantization is not None
+    assert filters.quantization is not None
     reach = source.quantization.scale * max(filters.quantization.scales) * max(terms, 1) ** 0.5
-    steps = {"int8": 60.0, "uint8": 60.0, "int16": 0.5}[dtype]
+    steps = {"int8": 90.0, "uint8": 90.0, "int16": 150.0 if filters.dtype == "int8" else 36000.0}[dtype]
     found = draft.quant(dtype)
     assert found is not None
     return quant(reach * steps * 10 ** draft.rng.uniform(-0.7, 1.5), found.zero_point)
@@ -99,7 +102,7 @@ def transpose_conv(draft: Draft) -> None:
     x = draft.put(dtype, (n, h, w, depth), q)
     f = weights(draft, kind, (count, kh, kw, depth), 0)
     shape = np.array([n, *sizes, count], np.int32)
-    ins = [draft.put("int32", (4,), None, shape, fixed=0.8), f, x, bias(draft, dtype, count, q, f)]
+    ins = [draft.put("int32", (4,), None, shape, fixed=0.8), f, x, bias(draft, dtype, count, q, f, wide=True)]
     draft.op("transpose_conv", ins[: 4 if ins[3] else 3], [(dtype, result(draft, dtype, x, f, kh * kw * depth))], attrs, 4)
 
 
@@ -159,7 +162,8 @@ def pool(kind: str) -> Maker:
         q = draft.quant(dtype)
         x = draft.put(dtype, (draft.whole(1, 3), draft.whole(1, 9), draft.whole(1, 9), draft.whole(1, 20)), q)
         attrs = window(draft) | {"fused_activation_function": draft.one_of(FUSED)}
-        attrs |= {"filter_height": draft.whole(1, 4), "filter_width": draft.whole(1, 4)}
+        most = x.shape[1:3] if attrs["padding"] == "VALID" else (4, 4)
+        attrs |= {"filter_height": draft.whole(1, min(4, most[0])), "filter_width": draft.whole(1, min(4, most[1]))}
         draft.op(kind, [x], [(dtype, q)], attrs, 1 if kind == "l2_pool_2d" else 3)
 
     return make
