@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import serial
 
+from edged.backend import Subgraph
+from edged.graph.evaluate import Evaluation
+from edged.graph.passes import optimise
+from edged.runtime.house import seeded
+from edged_backends.mcu.codegen import generate, write
 from edged_backends.mcu.frame import frame
 from edged_backends.mcu.messages import HEADER, REPLY, VERSION, Kind
+from edged_backends.mcu.rig.firmware import RUNTIME
 from support import boards, host_board
+from support.small_models import chain
 
 READY = "m-ready"
 
@@ -107,3 +116,71 @@ def test_a_program_that_is_baked_in_runs_without_being_loaded() -> None:
     assert status == 0, report
     expected = [int.from_bytes(bytes([b + 1]), "little", signed=True) for b in data]
     assert f"m-results-[{','.join(map(str, expected))}]".encode() in out
+
+
+MODEL = chain(layers=2)
+Q_IN, Q_OUT = MODEL.main.inputs[0].quantization, MODEL.main.outputs[0].quantization
+
+
+def dialogue(data: bytes, folder: Path, name: str) -> tuple[dict[str, str], list[float], list[int]]:
+    """What the public host script asks (benchmark/runner of mlcommons/tiny: name, profile, `db` in pieces of 31 bytes,
+    `infer`) and how it reads the answers, by its own patterns: who the device is, the results, the laps."""
+    made = optimise(MODEL)
+    code = generate(
+        Subgraph(made.main, made), "generic", name, program_header=(RUNTIME / "program.h").read_bytes()
+    )
+    write(code, folder)
+    pieces = "".join(f"db {data[at : at + 31].hex()}%" for at in range(0, len(data), 31))
+    said = f"name%profile%db load {len(data)}%{pieces}infer 3 0%".encode()
+    out, status, report = host_board.answers(said, *(folder / f for f in code.files if f.endswith(".c")))
+    assert status == 0, report
+    text = out.rpartition(b"\0")[2].decode().replace("\r", "").split("\n")
+    facts = dict(
+        found.groups()
+        for line in text
+        if (
+            found := re.match(r"^m-(name)-dut-\[([^]]+)]$", line)
+            or re.match(r"^m-(model|profile)-\[([^]]+)]$", line)
+        )
+    )
+    (results,) = [found for line in text if (found := re.match(r"^m-results-\[([^]]+)\]$", line))]
+    laps = [int(found[1]) for line in text if (found := re.match(r"^m-lap-us-([0-9]+)$", line))]
+    assert sum("m-ready" in line for line in text) == 4 + pieces.count("%"), "one for each command"
+    assert not [line for line in text if line.startswith("e-")]
+    return facts, [float(x) for x in results[1].split(",")], laps
+
+
+def wanted() -> tuple[list[np.ndarray], np.ndarray]:
+    """The inputs, and the values that the outputs mean."""
+    assert Q_OUT is not None
+    inputs = seeded(MODEL.main.inputs, 4)
+    (out,) = Evaluation(MODEL).run(inputs).values()
+    return inputs, (out.astype(float).reshape(-1) - Q_OUT.zero_point) * Q_OUT.scale
+
+
+def test_the_public_runner_finds_its_script_and_reads_values(tmp_path: Path) -> None:
+    inputs, values = wanted()
+    facts, results, laps = dialogue(inputs[0].tobytes(), tmp_path, "kws01")
+    assert facts == {"name": "host", "model": "kws01", "profile": "edged"}
+    np.testing.assert_allclose(results, values, atol=1e-6 + 1e-6 * np.abs(values).max())
+    assert len(laps) == 2
+    assert laps[1] > laps[0]
+
+
+def test_floats_become_int8_and_the_anomaly_detector_answers_its_score(tmp_path: Path) -> None:
+    assert Q_IN is not None
+    inputs, values = wanted()
+    real = (inputs[0].astype(np.float32).reshape(-1) - Q_IN.zero_point) * np.float32(Q_IN.scale)
+    _, results, _ = dialogue(real.astype("<f4").tobytes(), tmp_path / "a", "kws01")
+    np.testing.assert_allclose(results, values, atol=1e-6 + 1e-6 * np.abs(values).max())
+    _, (score,), _ = dialogue(real.astype("<f4").tobytes(), tmp_path / "b", "ad01")
+    assert score == pytest.approx(np.mean((real - values) ** 2), rel=1e-4)
+
+
+def test_floats_that_no_int8_can_hold_are_cut(tmp_path: Path) -> None:
+    """Also NaN and infinity, under the sanitizers."""
+    x = np.array([1e30, -1e30, np.inf, -np.inf, np.nan, 0, 1e-30, -1e-30], "<f4")
+    stored = np.array([[127, -128, 127, -128, -128, *[Q_IN.zero_point if Q_IN else 0] * 3]], np.int8)
+    _, results, _ = dialogue(x.tobytes(), tmp_path / "a", "kws01")
+    _, same, _ = dialogue(stored.tobytes(), tmp_path / "b", "kws01")
+    assert results == same
