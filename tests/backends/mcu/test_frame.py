@@ -117,21 +117,3 @@ def test_the_c_half_reads_what_python_writes() -> None:
         (messages.ERROR, 9, refused.DIGEST),
     ]
     assert messages.identity(answers[3][2]).board == "host"
-
-
-@pytest.mark.parametrize("count", [3000, pytest.param(200_000, marks=pytest.mark.long)])
-def test_no_bytes_harm_the_firmware(count: int) -> None:
-    """Under ASan and UBSan: garbage, cut and flipped frames, and whole frames with random fields."""
-    roll = random.Random(count)
-    line = bytearray()
-    for seq in range(count):
-        body = roll.randbytes(roll.choice([0, 4, 6, 8, 36, roll.randrange(1200)]))
-        made = bytearray(request(roll.choice([1, 2, 2, 3, 4, 5, roll.randrange(7, 256)]), seq & 0xFFFF, body))
-        fate = roll.random()
-        if fate < 0.2:
-            made = made[: roll.randrange(len(made))]
-        elif fate < 0.4:
-            made[roll.randrange(len(made))] ^= 1 << roll.randrange(8)
-        line += made if fate < 0.95 else roll.randbytes(roll.randrange(3000))
-    _, status, report = host_board.answers(bytes(line))
-    assert status == 0, report
