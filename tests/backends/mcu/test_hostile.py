@@ -129,18 +129,23 @@ def damaged(roll: Roll, made: bytes) -> bytes:
 )
 def test_no_message_harms_the_firmware(count: int) -> None:
     """Also with a program in the slot, whose tensors are then written, run and read at every bound."""
-    roll, seen, frames = random.Random(count), Counter[tuple[int, int]](), Frames(4096)
+    roll, seen, frames, texts = random.Random(count), Counter[tuple[int, int]](), Frames(4096), 0
     with paced_board.PacedBoard(paced_board.build(chain(layers=2))) as machine:
         image = machine.descriptors[0] + bytes(64)
         for start in range(0, count, 200):
             batch = [damaged(roll, message(roll, seq & 0xFFFF, image)) for seq in range(start, start + 200)]
-            for content in frames.receive(machine.step(b"".join(batch))):
+            said = machine.step(b"".join(batch))
+            texts += said.count(b"m-ready")
+            for content in frames.receive(said):
                 seen[content[1], content[HEADER.size] if content[1] == ERROR else 0] += 1
     print(dict(seen))
     answered = {kind for kind, _ in seen}
     assert {Kind.WRITE | REPLY, Kind.SEAL | REPLY, Kind.RUN | REPLY, Kind.READ | REPLY} <= answered
     assert {reason for kind, reason in seen if kind == ERROR} == set(messages.Refusal)
-    assert frames.damaged == 0, "the board's own frames are whole"
+    assert frames.damaged <= texts, (
+        "only noise that is taken for a line of text may spoil the frame after its answer"
+    )
+    assert texts < count / 500
     assert sum(seen.values()) > count * 0.8
 
 
