@@ -18,7 +18,7 @@ from edged_backends.mcu import messages
 from edged_backends.mcu.frame import Frames, frame
 from edged_backends.mcu.link import Link
 from edged_backends.mcu.messages import ERROR, HEADER, HELLO, REPLY, SLOT_AREA, VERSION, Kind
-from support import host_board, paced_board
+from support import paced_board
 from support.small_models import chain
 
 EDGES = (
@@ -155,18 +155,15 @@ def test_no_message_harms_the_firmware(count: int) -> None:
 def test_no_bytes_harm_the_firmware(count: int) -> None:
     """Without a program: garbage, cut and flipped frames, and whole frames with random fields."""
     roll = random.Random(count)
-    for start in range(0, count, 20_000):
-        line = bytearray()
-        for seq in range(start, min(count, start + 20_000)):
-            kind = roll.choice([1, 2, 2, 3, 4, 5, roll.randrange(7, 256)])
-            content = HEADER.pack(VERSION, kind, seq & 0xFFFF, 0) + anything(roll, b"")
-            line += (
-                damaged(roll, frame(content))
-                if roll.random() < 0.95
-                else roll.randbytes(roll.randrange(3000))
-            )
-        _, status, report = host_board.answers(bytes(line))
-        assert status == 0, report
+    with paced_board.PacedBoard(paced_board.build(chain(layers=2))) as machine:
+        for start in range(0, count, 500):
+            line = bytearray()
+            for seq in range(start, start + 500):
+                kind = roll.choice([1, 2, 2, 3, 4, 5, roll.randrange(7, 256)])
+                content = HEADER.pack(VERSION, kind, seq & 0xFFFF, 0) + anything(roll, b"")
+                noise = roll.randbytes(roll.randrange(3000))
+                line += damaged(roll, frame(content)) if roll.random() < 0.95 else noise
+            assert Frames(4096).receive(machine.step(bytes(line))), "nothing was answered"
 
 
 def reply(roll: Roll, link: Link) -> bytes:
@@ -181,7 +178,7 @@ def reply(roll: Roll, link: Link) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "count", [1500, pytest.param(300_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+    "count", [1500, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 )
 def test_no_reply_harms_the_link_and_splits_change_nothing(count: int) -> None:
     roll = random.Random(count)
