@@ -53,7 +53,7 @@ def unary(kind: str) -> Maker:
         result = q if kind in ("abs", "neg", "sign", "zeros_like") and draft.chance(0.7) else draft.quant(dtype)
         attrs: dict[str, object] = {}
         if kind in ("logistic", "tanh") and q is not None and draft.chance(0.8):
-            result = _fixed_range(kind, dtype)
+            result = fixed_range(kind, dtype)
         if kind == "leaky_relu":
             attrs = {"alpha": float(np.float32(draft.rng.uniform(-1, 2)))}
         if kind == "gelu":
@@ -71,7 +71,7 @@ def unary(kind: str) -> Maker:
     return make
 
 
-def _fixed_range(kind: str, dtype: str) -> object:
+def fixed_range(kind: str, dtype: str) -> object:
     if dtype == "int16":
         return quant(1 / 32768)
     if kind == "logistic":
@@ -83,6 +83,8 @@ def binary(kind: str) -> Maker:
     def make(draft: Draft) -> None:
         dtype = draft.one_of(BINARY[kind])
         first, second = pair(draft)
+        if kind == "atan2":
+            first = second  # LiteRT takes the first one's shape, whatever the other's
         integer_only = kind in ("floor_div", "floor_mod", "pow", "bitwise_xor", "right_shift")
         qs = [None if integer_only else draft.quant(dtype) for _ in range(3)]
         if kind in ("maximum", "minimum"):

@@ -29,7 +29,7 @@ from edged_backends.packing import aligned
 from fuzz.ops_draft import Case
 
 Array = np.ndarray[Any, np.dtype[Any]]
-SECONDS = 20.0
+SECONDS = 5.0
 """How long the oracle may take for one small model."""
 
 

@@ -143,7 +143,8 @@ def slice_(draft: Draft) -> None:
 
 
 def strided_slice(draft: Draft) -> None:
-    x = source(draft, 1, 5)
+    dtype = draft.one_of(TYPES)
+    x = draft.put(dtype, draft.shape(1, 5, empty=0), draft.quant(dtype))
     count = draft.whole(1, len(x.shape)) if draft.chance(0.3) else len(x.shape)
     strides = [draft.one_of((1, 1, 1, 2, 3, -1, -2)) for _ in range(count)]
     begin = [draft.whole(-d - 1, d + 1) for d in x.shape[:count]]
@@ -285,8 +286,9 @@ def range_(draft: Draft) -> None:
 
 
 def embedding_lookup(draft: Draft) -> None:
-    x = source(draft, 2, 4, ("float32", "int8", "uint8", "int32"))
-    picks = draft.rng.integers(0, max(x.shape[0], 1), draft.whole(1, 4))
+    dtype = draft.one_of(("float32", "int8", "uint8", "int32"))
+    x = draft.put(dtype, draft.shape(2, 4, empty=0), draft.quant(dtype))
+    picks = draft.rng.integers(0, x.shape[0], draft.whole(1, 4))
     draft.op("embedding_lookup", [numbers(draft, picks, fixed=0.2), x], [out(x)])
 
 
