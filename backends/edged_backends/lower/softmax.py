@@ -38,7 +38,8 @@ def lower_rows(lowering: Lowering, node: Node) -> str | None:
     depth = source.shape[-1] if source.shape else 1
     params = {"depth": depth, "beta": float(attr(node, "beta", 0.0)) if node.op == "softmax" else 1.0}
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step(_F32[node.op], params, refs, units=source.elements // max(depth, 1), work=8 * source.elements)
+    rows = source.elements // max(depth, 1)
+    lowering.step(_F32[node.op], params, refs, units=rows, work=8 * source.elements)
     return None
 
 
