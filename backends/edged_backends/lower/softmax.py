@@ -47,13 +47,13 @@ def lower_lrn(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
     if source.dtype is not DType.FLOAT32:
         return f"{node.op} of {source.dtype}"
-    depth = source.shape[-1]
+    depth = source.shape[-1] or 1
     params = {
         "depth": depth, "radius": int(attr(node, "radius", 5)), "bias": float(attr(node, "bias", 1.0)),
         "alpha": float(attr(node, "alpha", 1.0)), "beta": float(attr(node, "beta", 0.5)),
     }  # fmt: skip
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step("lrn_f32", params, refs, units=source.elements // max(depth, 1), work=40 * source.elements)
+    lowering.step("lrn_f32", params, refs, units=source.elements // depth, work=40 * source.elements)
     return None
 
 
@@ -67,9 +67,9 @@ def _softmax_s8(lowering: Lowering, node: Node) -> str | None:
     if op is None:
         return f"softmax of {source.dtype} to {output.dtype}"
     table = exp_table(mine.scale, float(attr(node, "beta", 0.0)))
-    depth = source.shape[-1]
+    depth = source.shape[-1] or 1
     refs = [lowering.ref(output), lowering.ref(source), lowering.const(table)]
-    lowering.step(op, {"depth": depth}, refs, units=source.elements // max(depth, 1), work=8 * source.elements)
+    lowering.step(op, {"depth": depth}, refs, units=source.elements // depth, work=8 * source.elements)
     return None
 
 
@@ -97,7 +97,7 @@ def _l2_norm_s8(lowering: Lowering, node: Node) -> str | None:
     before = 7 if lowering.is_shifted(source) else 0
     params = {"depth": depth, "zero_in": mine.zero_point, "before": before, "after": 7 - before}
     refs = [lowering.ref(output), lowering.ref(source)]
-    lowering.step("l2_norm_s8", params, refs, units=source.elements // max(depth, 1), work=8 * source.elements)
+    lowering.step("l2_norm_s8", params, refs, units=source.elements // depth, work=8 * source.elements)
     return None
 
 
@@ -114,7 +114,7 @@ def _log_softmax_s8(lowering: Lowering, node: Node) -> str | None:
         "reverse": reverse, "reverse_shift": reverse_shift,
     }  # fmt: skip
     refs = [lowering.ref(output), lowering.ref(source), lowering.const(exp_table(mine.scale, 1.0))]
-    lowering.step("log_softmax_s8", params, refs, units=source.elements // max(depth, 1), work=16 * source.elements)
+    lowering.step("log_softmax_s8", params, refs, units=source.elements // depth, work=16 * source.elements)
     return None
 
 
@@ -127,12 +127,12 @@ _S8: dict[str, Callable[[Lowering, Node], str | None]] = {
 
 def _softmax_s16(lowering: Lowering, node: Node) -> None:
     source = node.input(0)
-    depth = source.shape[-1]
+    depth = source.shape[-1] or 1
     m, shift = multiplier(steps_16(node))
     tables = [lowering.const(np.asarray(table).astype(np.int16)) for table in tables_16()]
     refs = [lowering.ref(node.outputs[0]), lowering.ref(source), *tables]
     params = {"depth": depth, "multiplier": m, "shift": shift}
-    lowering.step("softmax_s16", params, refs, units=source.elements // max(depth, 1), work=16 * source.elements)
+    lowering.step("softmax_s16", params, refs, units=source.elements // depth, work=16 * source.elements)
 
 
 LOWER: dict[str, Callable[[Lowering, Node], str | None]] = {
