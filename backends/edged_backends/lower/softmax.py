@@ -91,7 +91,7 @@ def exp_table(scale: float, beta: float) -> Array:
 def _l2_norm_s8(lowering: Lowering, node: Node) -> str | None:
     """TFLite takes the 7 bits of the result before its multiplication for uint8, with it for int8."""
     source, output = node.input(0), node.outputs[0]
-    mine, depth = lowering.internal(source), source.shape[-1]
+    mine, depth = lowering.internal(source), source.shape[-1] or 1
     if not mine.scales or lowering.is_shifted(source) != lowering.is_shifted(output):
         return f"l2_normalization of plain {source.dtype}"
     before = 7 if lowering.is_shifted(source) else 0
@@ -103,7 +103,7 @@ def _l2_norm_s8(lowering: Lowering, node: Node) -> str | None:
 
 def _log_softmax_s8(lowering: Lowering, node: Node) -> str | None:
     source, output = node.input(0), node.outputs[0]
-    mine, depth = lowering.internal(source), source.shape[-1]
+    mine, depth = lowering.internal(source), source.shape[-1] or 1
     if not mine.scales or depth >= _LONGEST:
         return f"log_softmax of {depth} elements of {source.dtype}"
     bits = 31 - _INPUT_BITS
