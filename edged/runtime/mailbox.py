@@ -9,6 +9,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from itertools import count
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 from edged.runtime.request import Request
 
@@ -67,4 +68,16 @@ class Mailbox:
             taken.append(request)
         if taken:
             heapify(self._heap)
+        return taken
+
+    def gather_matching(self, session_key: object, most: int, until: float) -> list[Request]:
+        """As take_matching, and waits for more of them until that time; not while anything else waits."""
+        taken = self.take_matching(session_key, most)
+        while len(taken) < most and not self._heap and (left := until - monotonic()) > 0:
+            try:
+                self._wake.get(timeout=left)
+            except Empty:
+                break
+            self._wake.put(None)  # what has come is still there to be taken
+            taken += self.take_matching(session_key, most - len(taken))
         return taken

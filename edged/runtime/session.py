@@ -276,9 +276,11 @@ class Walk:
         finish(request, Code.OK, "")
 
     def _batch(self, device: Device, first: Request, loaded: Loaded) -> bool:
-        """Runs `first` with what else waits for this model; False when nothing does."""
+        """Runs `first` with what else waits, or comes soon, for this model; False when nothing does."""
         most = max(loaded.batched)
-        others = device.mailbox.take_matching(loaded, most - 1)
+        in_time = first.deadline - loaded.remaining_us(0) * 1e-6
+        until = min(first.posted + first.session.entry.batch_wait, in_time)
+        others = device.mailbox.gather_matching(loaded, most - 1, until)
         now = monotonic()
         requests = [first, *(r for r in others if self._wanted(r, loaded, 0, now))]
         if len(requests) == 1:

@@ -139,3 +139,28 @@ def test_batches(make_bench: Make) -> None:
     for slot, x in enumerate(inputs):
         np.testing.assert_array_equal(got(session, slot), expected(model, x))
     assert len(backend.switch.order) == 3  # 1, then 4, then 1
+
+
+def test_a_batch_waits_for_others_but_not_while_other_work_does(make_bench: Make) -> None:
+    """A minute, if nothing ended it."""
+    backend = FakeBackend("cpu", trusted=True)
+    bench = make_bench(backend)
+    model = chain()
+    bench.load("m", model, batch=4)
+    bench.load("other", model)
+    bench.registry.entries["m"].batch_wait = 60.0
+    session, other = bench.open("m", 4), bench.open("other", 1)
+    answers = [ask(bench, session, slot) for slot in range(4)]
+    assert [a.wait() for a in answers] == [Code.OK] * 4
+    assert len(backend.switch.order) == 1
+    alone, beside = ask(bench, session, 0), ask(bench, other, 0)
+    assert alone.wait() is Code.OK
+    assert beside.wait() is Code.OK
+
+
+def test_a_batch_waits_no_longer_than_a_deadline_allows(make_bench: Make) -> None:
+    bench = make_bench(FakeBackend("cpu", trusted=True))
+    bench.load("m", chain(), batch=4)
+    bench.registry.entries["m"].batch_wait = 60.0
+    session = bench.open("m", 1)
+    assert ask(bench, session, 0, deadline=monotonic() + 0.5).wait() is Code.OK
