@@ -21,7 +21,8 @@ from pathlib import Path
 
 from edged import config as configuration
 from edged import journal, notify
-from edged.config import Config, Paths
+from edged.config import Config, ModelConfig, Paths
+from edged.daemon.configured import follow, load_missing
 from edged.daemon.control import Control
 from edged.daemon.policy import Policy, compile_rules
 from edged.daemon.service import HouseService
@@ -29,7 +30,6 @@ from edged.daemon.updates import Updates, wanted
 from edged.errors import EdgedError
 from edged.runtime.house import House
 from edged.runtime.registry import total_in_flight
-from edged.source import file_source
 from edged_ipc.listening import Identity, adopt, bind, identity, withdraw
 from edged_ipc.messages import Limits
 from edged_ipc.server import Server
@@ -154,22 +154,13 @@ class Daemon:
                 self.updates.serving.load_active()
             except EdgedError as error:
                 log.error("models from updates are not loaded: %s", error)
-        for model in self.config.model:
-            if model.name in self.house.registry.entries:
-                continue
-            try:
-                self.house.load(
-                    model.name,
-                    file_source(Path(model.path)),
-                    keep=model.keep,
-                    priority=model.priority,
-                    batch_wait=model.batch_wait_us / 1e6,
-                    pin=model.pin,
-                    require=model.require,
-                    batch=model.batch,
-                )
-            except EdgedError as error:
-                log.error("model %s is not loaded: %s", model.name, error, extra={"model": model.name})
+        load_missing(self.house, self.config.model)
+
+    def _follow(self, before: tuple[ModelConfig, ...]) -> None:
+        """The models that the configuration names now, after those that it named `before`."""
+        updated = self.updates.names() if self.updates is not None else ()
+        follow(self.house, before, self.config.model, updated)
+        self._load_configured()
 
     def _load_soon(self) -> None:
         """Some configured models may have waited for a device that has come."""
@@ -194,12 +185,12 @@ class Daemon:
             self.config.daemon, self.config.cpu, self.config.npu, self.config.mcu,
         ):  # fmt: skip
             log.warning("sockets and devices change only with a restart")
-        self.config = config
+        before, self.config = self.config.model, config
         if self.updates is not None:
             self.updates.set_config(config)
         self.service.policy, self.service.limits = policy, _limits(config)
         self.house.registry.memory_bytes = config.limits.memory_bytes
-        self.work.submit(self._load_configured)
+        self.work.submit(self._follow, before)
         log.info("configuration read again")
         self.notifier.ready(self._status())
 

@@ -121,6 +121,10 @@ class Updates:
         self.store.pin(model, version)
         return {"model": model, "version": version}
 
+    def names(self) -> set[str]:
+        """The models of which a version from an update serves, or should."""
+        return {record.model for record in self.store.records() if record.state is State.ACTIVE}
+
     def facts(self) -> dict[str, Any]:
         """For `edged models`: every version with its state, pins, and how the last poll went."""
         return {

@@ -34,6 +34,16 @@ def cli(daemon: RunningDaemon, *words: str, check: bool = True) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, check=check, timeout=60)
 
 
+def _wait_for(daemon: RunningDaemon, text: str) -> None:
+    """Until the log says `text`."""
+    end = threading.Event()
+    for _ in range(200):
+        if text in daemon.log:
+            return
+        end.wait(0.05)
+    pytest.fail(f"{text!r} did not come: {daemon.log}")
+
+
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     with np.load(SCANS) as archive:
         return as_input(archive["images"]), archive["labels"]
@@ -167,12 +177,33 @@ def test_reload_reads_models_and_policy(daemon: RunningDaemon, tmp_path: Path) -
         pytest.fail(daemon.log)
     daemon.config.write_text(text + "[nonsense]\n")
     daemon.process.send_signal(signal.SIGHUP)
-    for _ in range(200):
-        if "the configuration stays as it was" in daemon.log:
-            break
-        end.wait(0.05)
+    _wait_for(daemon, "the configuration stays as it was")
     assert "unknown key 'nonsense'" in daemon.log
     assert len(daemon.control("status")["models"]) == 2  # type: ignore[arg-type]
+
+
+def test_reload_follows_the_model_tables(daemon: RunningDaemon, tmp_path: Path) -> None:
+    """A table that changes swaps its model, one that goes takes it along; a client's session goes on."""
+    text = daemon.config.read_text()
+    (tmp_path / "m.tflite").write_bytes(tflite.write(chain()))
+    table = f'[[model]]\nname = "m"\npath = "{tmp_path}/m.tflite"\n'
+    daemon.config.write_text(text + table)
+    daemon.process.send_signal(signal.SIGHUP)
+    _wait_for(daemon, "model m loaded")
+    with connect(daemon.socket) as client:
+        model = client.open("m")
+        x = np.zeros((1, 8), np.int8)
+        first = model(x)[0]
+        daemon.config.write_text(f"{text}{table}priority = 3\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        _wait_for(daemon, "model m swapped to version 2")
+        np.testing.assert_array_equal(model(x)[0], first)
+        daemon.config.write_text(text)
+        daemon.process.send_signal(signal.SIGHUP)
+        _wait_for(daemon, "model m unloaded")
+        with pytest.raises(ModelUnloadedError):
+            model(x)
+    assert len(daemon.control("status")["models"]) == 1  # type: ignore[arg-type]
 
 
 def test_models_that_cannot_be_loaded_do_not_stop_it(tmp_path: Path) -> None:
