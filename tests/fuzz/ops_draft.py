@@ -85,7 +85,9 @@ class Draft:
         if array.dtype.kind == "f":
             array = (array * 10 ** self.rng.uniform(-1, 1)).astype(array.dtype)
             if self.chance(special):
-                return np.where(self.rng.random(shape) < 0.3, self.rng.choice(SPECIAL, shape), array).astype(array.dtype)
+                mixed = np.where(self.rng.random(shape) < 0.3, self.rng.choice(SPECIAL, shape), array)
+                with np.errstate(over="ignore"):  # 3e38 is infinite in float16
+                    return mixed.astype(array.dtype)
         return array
 
     def put(
