@@ -93,3 +93,15 @@ def test_exponentials_beyond_every_float() -> None:
     """Steps of the int16 table that are infinite on both sides correct each other to NaN, which is stored as 0."""
     model = one_op("exp", [("int16", (64,), quant(0.02))], [("int16", (64,), quant(0.001))])
     agrees(model, [np.linspace(-32768, 32767, 64).astype(np.int16)])
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU6"])
+def test_a_constant_by_what_may_be_zero(activation: str) -> None:
+    """A table of quotients: divisors on both sides of zero, which is itself refused by the reference."""
+    one = constant("int8", np.full((1,), 100, np.int8), quant(0.05, 3))
+    x = np.array([[-128, -9, 1, 5, 6, 90, 127]], np.int8)
+    model = one_op(
+        "div", [one, ("int8", x.shape, quant(0.1, 4))], [("int8", x.shape, quant(0.2, -7))],
+        fused_activation_function=activation,
+    )  # fmt: skip
+    agrees(model, [x])

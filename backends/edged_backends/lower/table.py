@@ -69,13 +69,32 @@ def byte_table(lowering: Lowering, node: Node, index: int) -> Array:
 
 
 def _where_defined(function: Callable[[Array], Array], values: Array) -> Array:
-    """`function` of all values; where it refuses small ones (a square root those below zero), they take the
-    least value's that it accepts: a program cannot refuse an input."""
+    """`function` of all values; those that it refuses (a square root what is below zero, a quotient a divisor
+    of zero) take the result of the next larger one that it accepts: a program cannot refuse an input."""
     try:
         return function(values)
     except InputError:
         pass
     ordered = np.unique(values)
+    accepted = _each(function, ordered) if len(ordered) <= 256 else _upper(function, ordered)
+    return function(accepted[np.minimum(np.searchsorted(accepted, values), len(accepted) - 1)])
+
+
+def _each(function: Callable[[Array], Array], ordered: Array) -> Array:
+    """The values that are accepted, asked one by one."""
+
+    def takes(at: int) -> bool:
+        try:
+            function(ordered[at : at + 1])
+        except InputError:
+            return False
+        return True
+
+    return ordered[[at for at in range(len(ordered)) if takes(at)]]
+
+
+def _upper(function: Callable[[Array], Array], ordered: Array) -> Array:
+    """The values that are accepted, where they are all from some value on: there are too many to ask each."""
     refused, accepted = 0, len(ordered) - 1
     function(ordered[accepted:])
     while accepted - refused > 1:
@@ -85,7 +104,7 @@ def _where_defined(function: Callable[[Array], Array], values: Array) -> Array:
             accepted = middle
         except InputError:
             refused = middle
-    return function(np.maximum(values, ordered[accepted]))
+    return ordered[accepted:]
 
 
 def rescale(lowering: Lowering, node: Node, tensor: Tensor, output: Tensor) -> Ref:
