@@ -102,6 +102,6 @@ def test_a_constant_by_what_may_be_zero(activation: str) -> None:
     x = np.array([[-128, -9, 1, 5, 6, 90, 127]], np.int8)
     model = one_op(
         "div", [one, ("int8", x.shape, quant(0.1, 4))], [("int8", x.shape, quant(0.2, -7))],
-        fused_activation_function=activation,
+        {"fused_activation_function": activation},
     )  # fmt: skip
     agrees(model, [x])
