@@ -19,6 +19,7 @@ from edged.backend import (
     Link,
     PrepareContext,
     RunContext,
+    StepTime,
     Subgraph,
     Support,
     no,
@@ -42,6 +43,7 @@ PROGRAM_HEADER = Path(__file__).with_name("runtime") / "program.h"
 COMPILED = (".c", ".h", ".inc")
 EXACT = frozenset({"int8", "uint8", "int16", "int32", "int64", "bool"})
 _SURVEY_LIMIT = 4096
+PROFILE_RUNS = 5
 
 
 class McuDelegate(Delegate):
@@ -63,6 +65,19 @@ class McuDelegate(Delegate):
         for view, data in zip(outputs, found, strict=True):
             view.cast("B")[:] = data
         self._backend.learn(self._macs, self.ticks)
+
+    def profile(
+        self, inputs: Sequence[memoryview], outputs: Sequence[memoryview], runs: int
+    ) -> Sequence[StepTime]:
+        """Times of each step on the board, without the line. Fewer runs than asked: a board is slow."""
+        board = self._backend.board
+        board.load(self.image)
+        found = [board.stats(inputs)[1] for _ in range(min(runs, PROFILE_RUNS))]
+        tick_ns = 1e9 / max(1, self._backend.identity.clock_hz)
+        return [
+            StepTime(where, kernel, tick_ns * sum(ticks) / len(ticks))
+            for (where, kernel), ticks in zip(self.made.steps, zip(*found, strict=True), strict=False)
+        ]
 
     def resident_bytes(self) -> int:
         return len(self.image)

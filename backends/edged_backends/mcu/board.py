@@ -8,9 +8,11 @@ runs, the host one over all outputs after it.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from secrets import randbelow
 from threading import RLock
 from time import monotonic
@@ -56,6 +58,7 @@ class Board:
         self.identity: Identity | None = None
         self.loaded = b""
         self.patience, self.run_seconds = patience, run_seconds
+        self.spoken = messages.OLDEST, messages.NEWEST
         self._open_port = open_port
         self._port: Port | None = None
         self._link = Link(seq=randbelow(1 << 16))  # answers to an earlier process are to be stale
@@ -72,8 +75,9 @@ class Board:
         """Opens the port anew if it has to, and asks the board who it is."""
         with self._lock:
             answers: list[bytes] = []
-            self._link.boot = ANY_BOOT
+            self._link.boot, self._link.version = ANY_BOOT, self.spoken[1]
             self._do([_Job(Kind.IDENTIFY, b"", answers.append)], greeted=True)
+            self._link.version = messages.agreed(answers[-1], self.spoken)
             found = messages.identity(answers[-1])
             if self.identity is None or found.boot != self.identity.boot:
                 self.loaded = b""
@@ -99,18 +103,7 @@ class Board:
     def run(self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int]) -> tuple[list[bytes], int]:
         """Outputs of `sizes` bytes each, and the board's ticks that the run took."""
         with self._lock:
-            crc = 0
-            jobs: list[_Job] = []
-            for area, data in enumerate(inputs):
-                crc = crc32(data, crc)
-                jobs += self._writes(area, data)
-            self._do(jobs)
-            answers: list[bytes] = []
-            run = _Job(Kind.RUN, messages.RUN.pack(crc), answers.append, patience=self.run_seconds)
-            self._do([run])
-            status, ticks, wanted = messages.RAN.unpack(answers[-1])
-            if status:
-                raise LinkError(f"the program on the board failed with status {status}")
+            ticks, wanted, _ = self._run(Kind.RUN, inputs)
             outputs = [bytearray(size) for size in sizes]
             self._do([job for area, into in enumerate(outputs) for job in self._reads(area, into)])
             found = 0
@@ -120,6 +113,29 @@ class Board:
                 self.close()
                 raise LinkError("the outputs that arrived are not those that the board computed")
             return [bytes(output) for output in outputs], ticks
+
+    def stats(self, inputs: Sequence[bytes | memoryview]) -> tuple[int, list[int]]:
+        """Runs once; the board's ticks of all, and those of each step. Steps from messages.TAPS on are one
+        sum."""
+        with self._lock:
+            ticks, _, body = self._run(Kind.STATS, inputs)
+            ends = [end for (end,) in struct.iter_unpack("<I", body)]
+            return ticks, [end - begin for begin, end in pairwise([0, *ends])]
+
+    def _run(self, kind: Kind, inputs: Sequence[bytes | memoryview]) -> tuple[int, int, bytes]:
+        """Ticks, the CRC-32 of the outputs, and what else the board answers to a `kind` of run."""
+        crc = 0
+        jobs: list[_Job] = []
+        for area, data in enumerate(inputs):
+            crc = crc32(data, crc)
+            jobs += self._writes(area, data)
+        self._do(jobs)
+        answers: list[bytes] = []
+        self._do([_Job(kind, messages.RUN.pack(crc), answers.append, patience=self.run_seconds)])
+        status, ticks, wanted = messages.RAN.unpack_from(answers[-1])
+        if status:
+            raise LinkError(f"the program on the board failed with status {status}")
+        return ticks, wanted, answers[-1][messages.RAN.size :]
 
     def reset(self) -> None:
         """Asks the board to start anew."""

@@ -46,6 +46,8 @@ class Generated:
     state_bytes: int
     constant_bytes: int
     kernels: tuple[str, ...]
+    steps: tuple[tuple[str, str], ...]
+    """Node and kernel of each step of a run."""
 
 
 def generate(
@@ -66,7 +68,7 @@ def generate(
         f"kernels/{path}": _sized(path, text) for path, text in sources.needed(printer.kernels).items()
     }
     files[f"{name}.h"] = printer.header().encode()
-    files[f"{name}.c"] = printer.source().encode()
+    files[f"{name}.c"] = printer.source(tapped=program_header is not None).encode()
     made = sorted(path for path in files if path.endswith(".c"))
     words = {"name": name, "upper": name.upper(), "sources": " \\\n    ".join(made), "target": target,
              "listed": "\n    ".join(made), **texts.flags(target)}  # fmt: skip
@@ -79,8 +81,9 @@ def generate(
     constants = sum(program.constants[i].nbytes for i in printer.used)
     constants += sum(program.constants[i].nbytes // 4 for i in printer.narrow)
     return Generated(
-        name, files, printer.layout.arena_bytes, program.variable_bytes, constants, tuple(printer.kernels)
-    )
+        name, files, printer.layout.arena_bytes, program.variable_bytes, constants, tuple(printer.kernels),
+        tuple((step.where, step.kernel.name) for step in printer.steps),
+    )  # fmt: skip
 
 
 def _check(program: Program) -> None:
@@ -144,17 +147,21 @@ class _Printer:
 
     # ---- the source ----
 
-    def source(self) -> str:
+    def source(self, *, tapped: bool) -> str:
+        """`tapped`: with a second way to run, which tells when each step ends."""
         parts = [Template(texts.OPENING).substitute(name=self.name)]
         parts += [f"extern edged_kernel {kernel};" for kernel in self.kernels]
         parts += ["", *(self._constant(i) for i in self.used), *(self._shifts(i) for i in self.narrow)]
         parts += [self._step(i, step) for i, step in enumerate(self.steps)]
-        calls = "\n".join(f"    EDGED_NODE({i})\n    step_{i}(a, s);" for i in range(len(self.steps)))
+        steps = range(len(self.steps))
         words = {
-            "name": self.name, "upper": self.name.upper(), "calls": calls, "init": self._init(),
-            "tensors": self._tensors(),
+            "name": self.name, "calls": "\n".join(f"    step_{i}(a, s);" for i in steps),
+            "init": self._init(), "tensors": self._tensors(),
         }  # fmt: skip
         parts.append(Template(texts.CLOSING).substitute(words))
+        if tapped:
+            calls = "\n".join(f"    step_{i}(a, s);\n    tap({i});" for i in steps)
+            parts.append(Template(texts.TAPPED).substitute(name=self.name, calls=calls))
         return "\n".join(parts)
 
     def _constant(self, index: int) -> str:
@@ -230,6 +237,7 @@ class _Printer:
             "name": self.name, "upper": self.name.upper(), "inputs": len(self.program.inputs),
             "outputs": len(self.program.outputs), "bytes": ", ".join(f"{t.nbytes}u" for t in tensors),
             "digest": ", ".join(f"0x{b:02x}" for b in digest), "short": self.name[:15],
+            "steps": len(self.steps),
             "meanings": ", ".join(map(_meaning, tensors)),
         }  # fmt: skip
         return Template(texts.DESCRIPTOR).substitute(words)

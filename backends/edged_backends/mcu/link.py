@@ -12,12 +12,15 @@ from collections import deque
 from dataclasses import dataclass
 
 from edged_backends.mcu.frame import Frames, frame
-from edged_backends.mcu.messages import ANY_BOOT, ERROR, HEADER, HELLO, REPLY, VERSION, Kind
+from edged_backends.mcu.messages import ANY_BOOT, ERROR, HEADER, HELLO, NEWEST, REPLY, Kind
 
 MAX_FRAME = 4096
 FIRST_WAIT, LEAST_WAIT, MOST_WAIT = 0.25, 0.03, 1.0
-WORK = frozenset({Kind.RUN, Kind.SEAL})
+WORK = frozenset({Kind.RUN, Kind.STATS, Kind.SEAL})
 """Requests whose time is the work's, not the line's."""
+
+UNVERSIONED = frozenset({ERROR, HELLO, Kind.IDENTIFY | REPLY})
+"""What a board may say in a version of its own: how both find out which one they share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,13 @@ class Counts:
 
 
 class Link:
-    """One line. `boot` goes into every request (ANY_BOOT: the board does not care)."""
+    """One line. `boot` goes into every request (ANY_BOOT: the board does not care), and so does `version`,
+    which both sides speak."""
 
     def __init__(self, window: int = 4, seq: int = 0) -> None:
         self.window = window
         self.boot = ANY_BOOT
+        self.version = NEWEST
         self.counts = Counts()
         self._frames = Frames(MAX_FRAME)
         self._next = seq & 0xFFFF
@@ -112,7 +117,7 @@ class Link:
         """Asks; the sequence number by which events name it."""
         self._next = (self._next + 1) & 0xFFFF
         seq = self._next
-        content = HEADER.pack(VERSION, kind, seq, self.boot) + body
+        content = HEADER.pack(self.version, kind, seq, self.boot) + body
         self._waiting.append(_Asked(seq, kind, frame(content), tries))
         self._fill(now)
         return seq
@@ -178,7 +183,7 @@ class Link:
             return
         version, kind, seq, boot = HEADER.unpack_from(content)
         body = content[HEADER.size :]
-        if version != VERSION and kind != ERROR:
+        if version != self.version and kind not in UNVERSIONED:
             return
         if kind == HELLO:
             self._events.append(Booted(body, boot))

@@ -17,7 +17,9 @@ from enum import IntEnum
 
 from edged.errors import LinkError
 
-VERSION = 1
+OLDEST, NEWEST = 1, 1
+"""The versions of the link that this host speaks. In all of them HEADER, IDENTIFY and the first two bytes of
+its answer (the board's oldest and newest) are the same, so that both find one that they share."""
 HEADER = struct.Struct("<BBHI")  # version, kind, sequence number, boot
 ANY_BOOT = 0
 REPLY, ERROR, HELLO = 0x80, 0x7F, 0xFE
@@ -32,6 +34,7 @@ class Kind(IntEnum):
     RUN = 4  # CRC-32 of all inputs -> status, ticks, CRC-32 of all outputs
     READ = 5  # output, offset, length -> bytes
     RESET = 6
+    STATS = 7  # as RUN -> the same, and ticks from the begin to the end of each step (TAPS at most)
 
 
 class Refusal(IntEnum):
@@ -57,15 +60,19 @@ REASONS = {
 }
 WRITE, SEAL, RUN, READ = (struct.Struct(s) for s in ("<HI", "<I32s", "<I", "<HIH"))
 RAN = struct.Struct("<iII")
+VERSIONS = struct.Struct("<BB")
 IDENTITY = struct.Struct("<16s16sIIIIIIHBBIIII32s")
 SLOT_AREA = 0xFFFF
+TAPS = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a board says of itself. `frame_bytes` is the most that one message may carry, `window` how many
-    requests it can hold unread; `fault_*` describe the crash that the last reset came from (cause 3)."""
+    """What a board says of itself. `versions` of the link are its oldest and newest; `frame_bytes` is the
+    most that one message may carry, `window` how many requests it can hold unread; `fault_*` describe the
+    crash that the last reset came from (cause 3)."""
 
+    versions: tuple[int, int]
     board: str
     target: str
     boot: int
@@ -89,13 +96,33 @@ CAUSES = {0: "power on", 1: "a reset that was asked for", 2: "the watchdog", 3: 
 
 def identity(body: bytes) -> Identity:
     """LinkError when the board's answer has another layout."""
-    if len(body) != IDENTITY.size:
+    if len(body) != VERSIONS.size + IDENTITY.size:
         raise LinkError(
-            f"the board's identity has {len(body)} bytes instead of {IDENTITY.size}",
+            f"the board's identity has {len(body)} bytes instead of {VERSIONS.size + IDENTITY.size}",
             remedy="flash the firmware of this edged",
         )
-    board, target, *rest = IDENTITY.unpack(body)
-    return Identity(_text(board), _text(target), *rest)
+    board, target, *rest = IDENTITY.unpack_from(body, VERSIONS.size)
+    return Identity(VERSIONS.unpack_from(body), _text(board), _text(target), *rest)
+
+
+def agreed(body: bytes, spoken: tuple[int, int] = (OLDEST, NEWEST)) -> int:
+    """The newest version that a board, by its answer to IDENTIFY, and a host share. LinkError when there is
+    none."""
+    if len(body) < VERSIONS.size:
+        raise LinkError(
+            "the board does not say which versions of the link it speaks",
+            remedy="flash the firmware of this edged",
+        )
+    oldest, newest = body[0], body[1]
+    shared = min(newest, spoken[1])
+    if shared < max(oldest, spoken[0]):
+        old = "the board's firmware" if newest < spoken[0] else "edged on this gateway"
+        raise LinkError(
+            f"the board speaks versions {oldest} to {newest} of the link, "
+            f"this edged {spoken[0]} to {spoken[1]}",
+            remedy=f"update {old}",
+        )
+    return shared
 
 
 def _text(raw: bytes) -> str:

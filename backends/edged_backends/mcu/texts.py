@@ -44,10 +44,6 @@ OPENING = """\
 #endif
 /* A kernel's operands are one array of addresses; it writes only those that params.inc calls outputs. */
 #define EDGED_CONSTANT(c, offset) ((void *)((uintptr_t)(c) + (offset)))
-/* Called before each step, for firmware that counts ticks. */
-#ifndef EDGED_NODE
-#define EDGED_NODE(step)
-#endif
 """
 
 CLOSING = """\
@@ -73,11 +69,24 @@ $calls
 }
 """
 
+TAPPED = """\
+
+/* As ${name}_run; `tap` is called with the number of each step after it, for counting ticks. */
+int ${name}_run_tapped(void *arena, void *state, void (*tap)(uint32_t step)) {
+    uint8_t *a = arena, *s = state;
+    if ((uintptr_t)arena % 16 != 0) return -1;
+$calls
+    return 0;
+}
+"""
+
 DESCRIPTOR = """\
 /* $name: made by edged. What the firmware's loader finds first in a slot. */
 #include "program.h"
 
 #include "$name.h"
+
+int ${name}_run_tapped(void *arena, void *state, void (*tap)(uint32_t step));
 
 static const uint32_t tensor_bytes[] = {$bytes};
 static const edged_end tensor_ends[] = {$meanings};
@@ -95,6 +104,8 @@ const edged_program edged_program_descriptor = {
     .init = ${name}_init,
     .tensor = ${name}_tensor,
     .run = ${name}_run,
+    .steps = $steps,
+    .run_tapped = ${name}_run_tapped,
     .digest = {$digest},
     .name = "$short",
     .ends = tensor_ends,

@@ -53,6 +53,9 @@ def test_a_whole_model_gives_the_references_bytes(rig: QemuBoard, tmp_path: Path
     assert not guess.measured
     assert backend.estimate(subgraph).measured
     assert "on mcu:sensor" in delegate.explain()[0]
+    lines = delegate.profile([memoryview(given).cast("B")], [memoryview(found).cast("B")], runs=2)
+    assert [(line.where, line.kernel) for line in lines] == list(delegate.made.steps)
+    assert all(line.nanoseconds > 0 for line in lines)
     assert backend.facts()["board"] == rig.machine.name
     assert len(list((tmp_path / "cache").glob("*.bin"))) == 1
     backend.close()

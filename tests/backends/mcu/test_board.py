@@ -10,6 +10,7 @@ import pytest
 
 from edged.errors import LinkError
 from edged_backends.mcu.board import Board
+from edged_backends.mcu.messages import NEWEST, OLDEST
 from edged_backends.mcu.rig.proxy import Faults
 from edged_backends.mcu.rig.qemu import MACHINES, QemuBoard
 from support import boards
@@ -174,3 +175,25 @@ def test_what_is_no_program(board: Board) -> None:
     board.identify()
     with pytest.raises(LinkError, match="refused SEAL: it holds no program"):
         board.load(bytes(1000))
+
+
+def test_a_newer_host_speaks_what_the_board_knows(board: Board) -> None:
+    board.spoken = (NEWEST, NEWEST + 8)
+    assert board.identify().versions == (OLDEST, NEWEST)
+    assert board.link.version == NEWEST
+    board.load(boards.hand_made(board))
+    add_one(board, 1)
+
+
+def test_a_host_that_has_forgotten_the_boards_versions_names_both(board: Board) -> None:
+    board.spoken = (NEWEST + 1, NEWEST + 8)
+    with pytest.raises(LinkError, match=r"speaks versions 1 to 1 of the link, this edged 2 to 9.*the board's firmware"):
+        board.identify()
+
+
+def test_ticks_of_each_step(board: Board) -> None:
+    board.load(boards.hand_made(board))
+    ticks, steps = board.stats([bytes(COUNT)])
+    assert len(steps) == 1
+    assert 0 < steps[0] <= ticks
+    add_one(board, 8)

@@ -17,7 +17,7 @@ import pytest
 from edged_backends.mcu import messages
 from edged_backends.mcu.frame import Frames, frame
 from edged_backends.mcu.link import Link
-from edged_backends.mcu.messages import ERROR, HEADER, HELLO, REPLY, SLOT_AREA, VERSION, Kind
+from edged_backends.mcu.messages import ERROR, HEADER, HELLO, NEWEST, REPLY, SLOT_AREA, Kind
 from support import paced_board
 from support.small_models import chain
 
@@ -108,9 +108,9 @@ def message(roll: Roll, seq: int, image: bytes) -> bytes:
     body = maker(roll, image)
     if roll.random() < 0.05:
         return frame(
-            HEADER.pack(roll.choice((VERSION, 0, 255)), roll.choice((kind, *range(7, 256))), seq, 0) + body
+            HEADER.pack(roll.choice((NEWEST, 0, 255)), roll.choice((kind, *range(7, 256))), seq, 0) + body
         )
-    return frame(HEADER.pack(VERSION, kind, seq, roll.choice((0, 0, 0, roll.getrandbits(32)))) + body)
+    return frame(HEADER.pack(NEWEST, kind, seq, roll.choice((0, 0, 0, roll.getrandbits(32)))) + body)
 
 
 def damaged(roll: Roll, made: bytes) -> bytes:
@@ -160,7 +160,7 @@ def test_no_bytes_harm_the_firmware(count: int) -> None:
             line = bytearray()
             for seq in range(start, start + 500):
                 kind = roll.choice([1, 2, 2, 3, 4, 5, roll.randrange(7, 256)])
-                content = HEADER.pack(VERSION, kind, seq & 0xFFFF, 0) + anything(roll, b"")
+                content = HEADER.pack(NEWEST, kind, seq & 0xFFFF, 0) + anything(roll, b"")
                 noise = roll.randbytes(roll.randrange(3000))
                 line += damaged(roll, frame(content)) if roll.random() < 0.95 else noise
             assert Frames(4096).receive(machine.step(bytes(line))), "nothing was answered"
@@ -170,7 +170,7 @@ def reply(roll: Roll, link: Link) -> bytes:
     """What a board would never say: any kind, sequence numbers near those that are asked, bodies of any size."""
     kind = roll.choice((HELLO, ERROR, *(kind | REPLY for kind in Kind), roll.randrange(256)))
     content = HEADER.pack(
-        roll.choice((VERSION, VERSION, roll.randrange(256))), kind, roll.randrange(40), roll.getrandbits(32)
+        roll.choice((NEWEST, NEWEST, roll.randrange(256))), kind, roll.randrange(40), roll.getrandbits(32)
     )
     content += roll.randbytes(roll.choice((0, 0, 1, 12, 120, roll.randrange(5000))))
     made = frame(content[: roll.choice((len(content), len(content), roll.randrange(9)))])

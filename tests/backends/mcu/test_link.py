@@ -8,7 +8,7 @@ import pytest
 
 from edged_backends.mcu.frame import Frames, frame
 from edged_backends.mcu.link import Booted, Link, Lost, Refused, Replied
-from edged_backends.mcu.messages import ERROR, HEADER, HELLO, REPLY, VERSION, Kind
+from edged_backends.mcu.messages import ERROR, HEADER, HELLO, NEWEST, REPLY, Kind
 from edged_backends.mcu.rig.proxy import Faults
 
 
@@ -24,12 +24,12 @@ class Echo:
         for content in self.frames.receive(data):
             _, kind, seq, boot = HEADER.unpack_from(content)
             self.seen.append(seq)
-            out += frame(HEADER.pack(VERSION, kind | REPLY, seq, boot) + content[HEADER.size :])
+            out += frame(HEADER.pack(NEWEST, kind | REPLY, seq, boot) + content[HEADER.size :])
         return out
 
 
 def reply(kind: int, seq: int, body: bytes = b"", boot: int = 1) -> bytes:
-    return frame(HEADER.pack(VERSION, kind, seq, boot) + body)
+    return frame(HEADER.pack(NEWEST, kind, seq, boot) + body)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_is_overtaken_is_sent_again_at_once() -> None:
     link.data_to_send()
     link.receive_data(reply(Kind.READ | REPLY, second), 0.001)
     link.handle_timer(0.001)
-    assert Frames(100).receive(link.data_to_send()) == [HEADER.pack(VERSION, Kind.READ, 1, 0) + b"a"]
+    assert Frames(100).receive(link.data_to_send()) == [HEADER.pack(NEWEST, Kind.READ, 1, 0) + b"a"]
 
 
 def test_it_is_lost_after_its_tries_and_the_timer_says_when() -> None:

@@ -16,7 +16,7 @@ from edged.graph.passes import optimise
 from edged.runtime.house import seeded
 from edged_backends.mcu.codegen import generate, write
 from edged_backends.mcu.frame import frame
-from edged_backends.mcu.messages import HEADER, REPLY, VERSION, Kind
+from edged_backends.mcu.messages import HEADER, NEWEST, REPLY, Kind
 from edged_backends.mcu.rig.firmware import RUNTIME
 from support import boards, host_board
 from support.small_models import chain
@@ -47,11 +47,11 @@ def test_without_a_program_there_is_an_error_line(command: str) -> None:
 
 
 def test_frames_before_and_after_text_are_answered() -> None:
-    asked = frame(HEADER.pack(VERSION, Kind.IDENTIFY, 0x2525, 0) + b"%%")
+    asked = frame(HEADER.pack(NEWEST, Kind.IDENTIFY, 0x2525, 0) + b"%%")
     out, status, report = host_board.answers(asked + b"name%" + asked)
     assert status == 0, report
     assert out.count(b"m-name-dut") == 1
-    assert out.count(bytes([VERSION, Kind.IDENTIFY | REPLY, 0x25, 0x25])) == 2
+    assert out.count(bytes([NEWEST, Kind.IDENTIFY | REPLY, 0x25, 0x25])) == 2
 
 
 def test_no_text_harms_the_firmware() -> None:

@@ -33,5 +33,11 @@ static int run(void *arena, void *state) {
     return 0;
 }
 
+static int run_tapped(void *arena, void *state, void (*tap)(uint32_t step)) {
+    int status = run(arena, state);
+    tap(0);
+    return status;
+}
+
 __attribute__((section(".edged_program"), used)) const edged_program edged_program_descriptor = {
-    EDGED_PROGRAM_MAGIC, 1, 1, sizes, 2 * COUNT + 8, 0, init, tensor, run, {1, 2, 3}, "", 0};
+    EDGED_PROGRAM_MAGIC, 1, 1, sizes, 2 * COUNT + 8, 0, init, tensor, run, 1, run_tapped, {1, 2, 3}, "", 0};

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define EDGED_PROGRAM_MAGIC 0x32504445u /* "EDP2" */
+#define EDGED_PROGRAM_MAGIC 0x33504445u /* "EDP3" */
 
 /* What an input's or output's numbers mean: scale * (number - zero). For people who read them, never for the program. */
 typedef struct edged_end {
@@ -25,6 +25,8 @@ typedef struct edged_program {
     void (*init)(void *state);
     void *(*tensor)(void *arena, int which); /* which >= 0: an input; -1, -2, ...: an output; NULL: none */
     int (*run)(void *arena, void *state);    /* 0, or a negative error */
+    uint32_t steps;
+    int (*run_tapped)(void *arena, void *state, void (*tap)(uint32_t step)); /* the same, with `tap` called after each step */
     uint8_t digest[32];
     char name[16];         /* ends with a zero byte; may be empty */
     const edged_end *ends; /* in the order of `bytes`, or NULL: not known */

@@ -12,8 +12,14 @@
 #include "sha256.h"
 #include "text.h"
 
-enum { VERSION = 1, FIRMWARE = 1, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, HEADER = 8, SLOT_AREA = 0xFFFF };
-enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
+/* The versions of the link that this firmware speaks. */
+#ifndef EDGED_LINK_OLDEST
+#define EDGED_LINK_OLDEST 1
+#define EDGED_LINK_NEWEST 1
+#endif
+
+enum { FIRMWARE = 1, TAPS = 250, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, HEADER = 8, SLOT_AREA = 0xFFFF };
+enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, STATS = 7, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
 enum { BAD_VERSION = 1, BAD_KIND, BAD_BOOT, BAD_RANGE, BAD_DIGEST, BAD_PROGRAM, BAD_INPUTS };
 
 /* A program that was linked into the firmware is there from the start, until another one is loaded. */
@@ -30,6 +36,8 @@ static uint8_t *state;
 static uint8_t ran[12];
 static bool ran_any;
 static uint16_t ran_seq;
+static uint32_t began, ends[TAPS]; /* of the steps of the last run that was tapped */
+static uint8_t version = EDGED_LINK_NEWEST; /* of the last request */
 
 void edged_received(uint8_t byte) {
     uint32_t next = (ring_in + 1) % RING;
@@ -55,7 +63,7 @@ static uint8_t *put32(uint8_t *to, uint32_t value) {
 }
 
 static void answer(uint8_t kind, uint32_t seq, size_t body) {
-    reply[0] = VERSION;
+    reply[0] = version;
     reply[1] = kind;
     reply[2] = (uint8_t)seq;
     reply[3] = (uint8_t)(seq >> 8);
@@ -63,9 +71,11 @@ static void answer(uint8_t kind, uint32_t seq, size_t body) {
     edged_send_frame(reply, HEADER + body, board_put);
 }
 
-/* What the board says of itself (messages.py, IDENTITY); its size. */
+/* What the board says of itself (messages.py, IDENTITY); its size. The two versions stand first in every version. */
 static size_t identity(uint8_t *to) {
     uint8_t *at = to;
+    *at++ = EDGED_LINK_OLDEST;
+    *at++ = EDGED_LINK_NEWEST;
     memcpy(at, board.name, 16);
     memcpy(at + 16, board.target, 16);
     at = put32(at + 32, board_life.boot);
@@ -155,7 +165,12 @@ static int take_seal(const uint8_t *body, uint32_t size) {
     return get32(body) >= sizeof *found && adopt(found) ? 0 : BAD_PROGRAM;
 }
 
-static int take_run(const uint8_t *body, uint32_t size, uint32_t seq) {
+static void tap(uint32_t step) {
+    ends[step < TAPS ? step : TAPS - 1] = board_ticks() - began;
+}
+
+/* `tapped`: notes when each step ended. */
+static int take_run(const uint8_t *body, uint32_t size, uint32_t seq, bool tapped) {
     if (ran_any && ran_seq == seq) {
         return 0;
     }
@@ -165,13 +180,22 @@ static int take_run(const uint8_t *body, uint32_t size, uint32_t seq) {
     if (size != 4 || get32(body) != tensors_crc(true)) {
         return BAD_INPUTS;
     }
-    uint32_t begin = board_ticks();
-    int status = program->run(board.arena, state);
-    uint32_t end = board_ticks();
-    put32(put32(put32(ran, (uint32_t)status), end - begin), tensors_crc(false));
+    began = board_ticks();
+    int status = tapped ? program->run_tapped(board.arena, state, tap) : program->run(board.arena, state);
+    uint32_t took = board_ticks() - began;
+    put32(put32(put32(ran, (uint32_t)status), took), tensors_crc(false));
     ran_any = true;
     ran_seq = (uint16_t)seq;
     return 0;
+}
+
+/* Ticks from the begin to the end of each step; bytes. Steps beyond TAPS count as one with the last. */
+static size_t put_ends(uint8_t *to) {
+    uint32_t count = program == NULL ? 0 : program->steps < TAPS ? program->steps : TAPS;
+    for (uint32_t i = 0; i < count; i++) {
+        to = put32(to, ends[i]);
+    }
+    return 4 * count;
 }
 
 static int take_read(const uint8_t *body, uint32_t size, size_t *found) {
@@ -200,10 +224,11 @@ static int take(uint8_t kind, uint32_t seq, const uint8_t *body, uint32_t size, 
         return take_write(body, size);
     case SEAL:
         return take_seal(body, size);
-    case RUN: {
-        int refused = take_run(body, size, seq);
+    case RUN:
+    case STATS: {
+        int refused = take_run(body, size, seq, kind == STATS);
         memcpy(reply + HEADER, ran, sizeof ran);
-        *found = sizeof ran;
+        *found = sizeof ran + (kind == STATS ? put_ends(reply + HEADER + sizeof ran) : 0);
         return refused;
     }
     case READ:
@@ -222,7 +247,9 @@ static void request(uint32_t size) {
     uint32_t seq = get16(frame + 2), boot = get32(frame + 4);
     uint8_t kind = frame[1];
     size_t found = 0;
-    int refused = frame[0] != VERSION ? BAD_VERSION : boot != 0 && boot != board_life.boot ? BAD_BOOT : 0;
+    bool spoken = frame[0] >= EDGED_LINK_OLDEST && frame[0] <= EDGED_LINK_NEWEST;
+    version = spoken ? frame[0] : EDGED_LINK_NEWEST;
+    int refused = !spoken && kind != IDENTIFY ? BAD_VERSION : boot != 0 && boot != board_life.boot ? BAD_BOOT : 0;
     if (!refused) {
         refused = take(kind, seq, frame + HEADER, size - HEADER, &found);
     }
