@@ -2,6 +2,7 @@
  * those of the Cortex-M System Design Kit (ARM DDI 0479). */
 #include "board.h"
 #include "cortex_m.h"
+#include "simflash.h"
 
 typedef struct cmsdk_uart {
     volatile uint32_t data, state, control, interrupt, divider;
@@ -15,6 +16,26 @@ typedef struct cmsdk_watchdog {
 #define NVIC_ENABLE ((volatile uint32_t *)0xE000E100u)
 enum { SENDING_FULL = 1, RECEIVED = 2, RECEIVE_INTERRUPT = 2, UNLOCK = 0x1ACCE551, WATCH_SECONDS = 20 };
 
+#ifdef PORT_FLASH
+enum { FLASH_BYTES = 0x100000 };
+static const edged_flash flash;
+
+static bool erase(int which) {
+    return simflash_erase(flash.slots[which], FLASH_BYTES);
+}
+
+static bool write(int which, uint32_t offset, const uint8_t *data, uint32_t size) {
+    return simflash_write(flash.slots[which], offset, data, size);
+}
+
+static const edged_flash flash = {
+    .slots = {(const uint8_t *)PORT_FLASH, (const uint8_t *)PORT_FLASH + FLASH_BYTES},
+    .bytes = FLASH_BYTES,
+    .erase = erase,
+    .write = write,
+};
+#endif
+
 const edged_board board = {
     .name = PORT_NAME,
     .target = PORT_TARGET,
@@ -23,6 +44,9 @@ const edged_board board = {
     .slot_bytes = 0x100000,
     .arena = (uint8_t *)PORT_ARENA,
     .arena_bytes = 0x80000,
+#ifdef PORT_FLASH
+    .flash = &flash,
+#endif
 };
 
 void port_receive(void) {

@@ -3,6 +3,8 @@
 #include "board.h"
 #include "cortex_m.h"
 
+#include <stddef.h>
+
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define RCC_AHB1ENR REGISTER(0x40023830u)
 #define RCC_APB1ENR REGISTER(0x40023840u)
@@ -20,17 +22,61 @@ typedef struct stm32_usart {
 #define USART2 ((stm32_usart *)0x40004400u)
 enum { RECEIVED = 1 << 5, SENDING_EMPTY = 1 << 7, CLOCK = 16000000, BAUD = 115200 };
 
-static uint8_t slot[48 * 1024] __attribute__((aligned(64)));
-static uint8_t arena[48 * 1024] __attribute__((aligned(16)));
+#define FLASH_KEYR REGISTER(0x40023C04u)
+#define FLASH_SR REGISTER(0x40023C0Cu)
+#define FLASH_CR REGISTER(0x40023C10u)
+enum { SLOT_BYTES = 128 * 1024, FIRST_SECTOR = 6, BUSY = 1 << 16, FAULTS = 0xF2, PROGRAM = 1, ERASE_SECTOR = 2, START = 1 << 16 };
+#define LOCK (1u << 31)
+
+static uint8_t arena[96 * 1024] __attribute__((aligned(16)));
+static const edged_flash flash;
+
+/* One command of the flash, begun by START or by the byte that is written; the CPU stands still meanwhile, since it runs from flash itself. */
+static bool command(uint32_t control, volatile uint8_t *at, uint8_t byte) {
+    FLASH_KEYR = 0x45670123;
+    FLASH_KEYR = 0xCDEF89AB;
+    FLASH_SR = FAULTS;
+    FLASH_CR = control;
+    if (at == NULL) {
+        FLASH_CR = control | START;
+    } else {
+        *at = byte;
+    }
+    while (FLASH_SR & BUSY) {
+    }
+    FLASH_CR = LOCK;
+    return (FLASH_SR & FAULTS) == 0;
+}
+
+static bool erase(int which) {
+    return command(ERASE_SECTOR | (uint32_t)(FIRST_SECTOR + which) << 3, NULL, 0);
+}
+
+/* Byte by byte: slow, and right at every supply voltage and for every size. */
+static bool write(int which, uint32_t offset, const uint8_t *data, uint32_t size) {
+    volatile uint8_t *to = (volatile uint8_t *)(uintptr_t)flash.slots[which] + offset;
+    for (uint32_t i = 0; i < size; i++) {
+        if (!command(PROGRAM, to + i, data[i]) || to[i] != data[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const edged_flash flash = {
+    .slots = {(const uint8_t *)0x08040000u, (const uint8_t *)0x08060000u}, /* sectors 6 and 7 */
+    .bytes = SLOT_BYTES,
+    .erase = erase,
+    .write = write,
+};
 
 const edged_board board = {
     .name = "stm32f446",
     .target = "cortex-m4",
     .clock_hz = CLOCK,
-    .slot = slot,
-    .slot_bytes = sizeof slot,
     .arena = arena,
     .arena_bytes = sizeof arena,
+    .flash = &flash,
 };
 
 void port_receive(void) {

@@ -47,12 +47,15 @@ PROFILE_RUNS = 5
 
 
 class McuDelegate(Delegate):
-    """A subgraph as a program on a board. Several may share the board: the slot is loaded anew when another
-    one's turn comes."""
+    """A subgraph as a program on a board; `images` of it by the slot's address. Several may share the board:
+    it is loaded anew when another one's turn comes."""
 
-    def __init__(self, subgraph: Subgraph, backend: McuBackend, made: Generated, image: bytes) -> None:
+    def __init__(
+        self, subgraph: Subgraph, backend: McuBackend, made: Generated, images: Mapping[int, bytes]
+    ) -> None:
         self.inputs, self.outputs = subgraph.graph.inputs, subgraph.graph.outputs
-        self.made, self.image = made, image
+        self.made, self.images = made, images
+        self.program_bytes = len(next(iter(images.values())))
         self.ticks = 0  # of the last run, on the board
         self._backend = backend
         self._nodes = subgraph.graph.nodes
@@ -60,7 +63,7 @@ class McuDelegate(Delegate):
 
     def run(self, ctx: RunContext, inputs: Sequence[memoryview], outputs: Sequence[memoryview]) -> None:
         board = self._backend.board
-        board.load(self.image)
+        board.load(self.images)
         found, self.ticks = board.run(inputs, [t.nbytes for t in self.outputs])
         for view, data in zip(outputs, found, strict=True):
             view.cast("B")[:] = data
@@ -71,7 +74,7 @@ class McuDelegate(Delegate):
     ) -> Sequence[StepTime]:
         """Times of each step on the board, without the line. Fewer runs than asked: a board is slow."""
         board = self._backend.board
-        board.load(self.image)
+        board.load(self.images)
         found = [board.stats(inputs)[1] for _ in range(min(runs, PROFILE_RUNS))]
         tick_ns = 1e9 / max(1, self._backend.identity.clock_hz)
         return [
@@ -80,14 +83,14 @@ class McuDelegate(Delegate):
         ]
 
     def resident_bytes(self) -> int:
-        return len(self.image)
+        return self.program_bytes
 
     def explain(self) -> Sequence[str]:
         made = self.made
         where = [f"{node.where}: on {self._backend.name}" for node in self._nodes]
         return [
             *where,
-            f"program {len(self.image)} bytes, arena {made.arena_bytes} bytes; {', '.join(made.kernels)}",
+            f"program {self.program_bytes} bytes, arena {made.arena_bytes} bytes; {', '.join(made.kernels)}",
         ]
 
 
@@ -181,10 +184,14 @@ class McuBackend(Backend):
             raise BackendError(f"{self.name}: {refusal}")
         files = {name: text for name, text in made.files.items() if name.endswith(COMPILED)}
         here = self.identity
-        place = Place(self.target, here.slot_address, here.slot_bytes)
-        image = Programs(self._folders(ctx.cache_dir)).get(files, place)
-        self.board.load(image)
-        return McuDelegate(subgraph, self, made, image)
+        programs = Programs(self._folders(ctx.cache_dir))
+        images = {
+            address: programs.get(files, Place(self.target, address, here.slot_bytes))
+            for address in (here.slot_address, here.other_address)
+            if address
+        }
+        self.board.load(images)
+        return McuDelegate(subgraph, self, made, images)
 
     def _folders(self, cache: str) -> list[Path]:
         return [Path(folder) for folder in (cache, self.config.programs) if folder]
@@ -203,6 +210,7 @@ class McuBackend(Backend):
             "board": here.board,
             "target": self.target,
             "slot": f"{here.slot_bytes} bytes at {here.slot_address:#x}",
+            "flash": f"a second slot at {here.other_address:#x}" if here.other_address else "none",
             "arena": f"{here.arena_bytes} bytes",
             "boots": str(here.boot),
         }

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from secrets import randbelow
 from threading import RLock
@@ -80,25 +80,32 @@ class Board:
             self._link.version = messages.agreed(answers[-1], self.spoken)
             found = messages.identity(answers[-1])
             if self.identity is None or found.boot != self.identity.boot:
-                self.loaded = b""
+                self.loaded = found.held if any(found.held) else b""
             self.identity = found
             self._link.boot, self._link.window = found.boot, max(1, found.window)
             return found
 
-    def load(self, image: bytes) -> None:
-        """Puts a program into the slot, unless it is there already."""
+    def load(self, program: bytes | Mapping[int, bytes]) -> None:
+        """Puts a program into the slot, unless it is there already. `program`: for boards with flash,
+        compiled for each slot's address; the slot that is not in use takes it."""
         with self._lock:
-            digest = hashlib.sha256(image).digest()
-            if self.loaded == digest:
+            images = program if isinstance(program, Mapping) else {self._known().slot_address: program}
+            if self.loaded in [hashlib.sha256(image).digest() for image in images.values()]:
                 return
             identity = self._known()
+            image = images[identity.slot_address]
+            digest = hashlib.sha256(image).digest()
             if len(image) > identity.slot_bytes:
                 raise LinkError(f"the program has {len(image)} bytes, the slot {identity.slot_bytes}")
             self.loaded = b""
+            self._do([_Job(Kind.ERASE, b"", _nothing, patience=self.run_seconds)])
             self._do(list(self._writes(SLOT_AREA, image)))
             body = messages.SEAL.pack(len(image), digest)
             self._do([_Job(Kind.SEAL, body, _nothing, patience=self.run_seconds)])
             self.loaded = digest
+            if identity.other_address:  # the next one goes to the other slot
+                here, other = identity.other_address, identity.slot_address
+                self.identity = replace(identity, slot_address=here, other_address=other, held=digest)
 
     def run(self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int]) -> tuple[list[bytes], int]:
         """Outputs of `sizes` bytes each, and the board's ticks that the run took."""

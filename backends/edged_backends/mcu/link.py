@@ -16,7 +16,7 @@ from edged_backends.mcu.messages import ANY_BOOT, ERROR, HEADER, HELLO, NEWEST, 
 
 MAX_FRAME = 4096
 FIRST_WAIT, LEAST_WAIT, MOST_WAIT = 0.25, 0.03, 1.0
-WORK = frozenset({Kind.RUN, Kind.STATS, Kind.SEAL})
+WORK = frozenset({Kind.RUN, Kind.STATS, Kind.SEAL, Kind.ERASE})
 """Requests whose time is the work's, not the line's."""
 
 UNVERSIONED = frozenset({ERROR, HELLO, Kind.IDENTIFY | REPLY})

@@ -35,6 +35,7 @@ class Kind(IntEnum):
     READ = 5  # output, offset, length -> bytes
     RESET = 6
     STATS = 7  # as RUN -> the same, and ticks from the begin to the end of each step (TAPS at most)
+    ERASE = 8  # makes the slot ready for WRITE
 
 
 class Refusal(IntEnum):
@@ -61,7 +62,7 @@ REASONS = {
 WRITE, SEAL, RUN, READ = (struct.Struct(s) for s in ("<HI", "<I32s", "<I", "<HIH"))
 RAN = struct.Struct("<iII")
 VERSIONS = struct.Struct("<BB")
-IDENTITY = struct.Struct("<16s16sIIIIIIHBBIIII32s")
+IDENTITY = struct.Struct("<16s16sIIIIIIIHBBIIII32s32s")
 SLOT_AREA = 0xFFFF
 TAPS = 250
 
@@ -70,7 +71,9 @@ TAPS = 250
 class Identity:
     """What a board says of itself. `versions` of the link are its oldest and newest; `frame_bytes` is the
     most that one message may carry, `window` how many requests it can hold unread; `fault_*` describe the
-    crash that the last reset came from (cause 3)."""
+    crash that the last reset came from (cause 3). `other_address`: of a board with flash, the slot that the
+    next program does not go to; `held` is the SHA-256 of the program that it keeps over a reset, zeros for
+    none."""
 
     versions: tuple[int, int]
     board: str
@@ -79,6 +82,7 @@ class Identity:
     clock_hz: int
     slot_address: int
     slot_bytes: int
+    other_address: int
     arena_bytes: int
     firmware: int
     frame_bytes: int
@@ -89,6 +93,7 @@ class Identity:
     fault_reason: int
     damaged: int
     digest: bytes
+    held: bytes
 
 
 CAUSES = {0: "power on", 1: "a reset that was asked for", 2: "the watchdog", 3: "a fault", 4: "the reset pin"}

@@ -8,7 +8,7 @@
 
 static uint8_t *slot, *arena;
 edged_life board_life = {0, 7, 0, 0, 0, 0};
-edged_board board = {"host", "generic", 1000, NULL, 4096, NULL, 4096};
+edged_board board = {"host", "generic", 1000, NULL, 4096, NULL, 4096, NULL};
 
 void board_start(void) {
     slot = malloc(board.slot_bytes);

@@ -23,7 +23,7 @@ static uint8_t *slot, *arena, *out;
 static uint32_t left, out_size;
 static uint32_t *kept; /* over a reset: how many bytes of `out` are taken */
 edged_life board_life = {0, 1, 0, 0, 0, 0};
-edged_board board = {"host", "generic", 1000, NULL, SLOT, NULL, ARENA};
+edged_board board = {"host", "generic", 1000, NULL, SLOT, NULL, ARENA, NULL};
 
 static void all_out(const void *data, size_t size) {
     for (const uint8_t *at = data; size;) {

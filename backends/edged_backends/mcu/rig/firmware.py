@@ -40,7 +40,7 @@ MPS3 = {
 }  # fmt: skip
 PORTS = {
     "mps2-an386": Port("cortex-m4", "mps2", MPS2),
-    "mps2-an500": Port("cortex-m7", "mps2", MPS2),
+    "mps2-an500": Port("cortex-m7", "mps2", {**MPS2, "PORT_FLASH": "0x00200000u"}),
     "mps3-an547": Port("cortex-m55", "mps2", MPS3),
     "stm32f446": Port("cortex-m4", "stm32f446", {"PORT_INTERRUPTS": "97", "PORT_RECEIVE_INTERRUPT": "38"}),
     "rp2040": Port("cortex-m0plus", "rp2040", {"PORT_INTERRUPTS": "32", "PORT_RECEIVE_INTERRUPT": "20"}),
@@ -60,7 +60,8 @@ def build(board: str, ports: Path, folder: Path) -> Path:
     command = ["arm-none-eabi-gcc", *FLAGS, *TARGETS[port.target].gcc, "--specs=nano.specs", "-nostartfiles"]
     command += [f"-D{name}={value}" for name, value in numbers.items()]
     command += ["-Wl,--gc-sections", "-T", str(ports / f"{port.name}.ld"), f"-L{ports}"]
-    sources = [ports / "cortex_m.c", ports / f"{port.name}.c", *sorted(RUNTIME.glob("*.c"))]
+    ours = [ports / f"{name}.c" for name in ("cortex_m", "simflash", port.name)]
+    sources = [*ours, *sorted(RUNTIME.glob("*.c"))]
     command += [f"-I{RUNTIME}", f"-I{ports}", *map(str, sources)]
     done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True, timeout=120)
     if done.returncode:

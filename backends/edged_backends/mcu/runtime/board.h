@@ -2,15 +2,26 @@
 #ifndef EDGED_BOARD_H
 #define EDGED_BOARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/* Flash that keeps a program over a reset: two slots that a program runs from where it stands. Reading an erased byte gives
+ * 0xFF, and only erased bytes are written. */
+typedef struct edged_flash {
+    const uint8_t *slots[2]; /* 64-byte aligned */
+    uint32_t bytes;          /* of each */
+    bool (*erase)(int which);
+    bool (*write)(int which, uint32_t offset, const uint8_t *data, uint32_t size);
+} edged_flash;
 
 typedef struct edged_board {
     char name[16], target[16]; /* "mps2-an386", "cortex-m4" */
     uint32_t clock_hz;         /* of board_ticks */
-    uint8_t *slot;             /* where a program is loaded to: writable, executable */
+    uint8_t *slot;             /* where a program is loaded to: writable, executable; not used where there is flash */
     uint32_t slot_bytes;
     uint8_t *arena; /* 16-byte aligned */
     uint32_t arena_bytes;
+    const edged_flash *flash; /* NULL: none, and a program has to be loaded again after a reset */
 } edged_board;
 
 /* Why the last reset came, and where the program was when it was a fault. Kept over a reset (.noinit). */

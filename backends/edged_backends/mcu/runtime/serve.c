@@ -8,8 +8,8 @@
 
 #include "board.h"
 #include "frame.h"
+#include "loader.h"
 #include "program.h"
-#include "sha256.h"
 #include "text.h"
 
 /* The versions of the link that this firmware speaks. */
@@ -19,7 +19,7 @@
 #endif
 
 enum { FIRMWARE = 1, TAPS = 250, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, HEADER = 8, SLOT_AREA = 0xFFFF };
-enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, STATS = 7, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
+enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, STATS = 7, ERASE = 8, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
 enum { BAD_VERSION = 1, BAD_KIND, BAD_BOOT, BAD_RANGE, BAD_DIGEST, BAD_PROGRAM, BAD_INPUTS };
 
 /* A program that was linked into the firmware is there from the start, until another one is loaded. */
@@ -80,8 +80,9 @@ static size_t identity(uint8_t *to) {
     memcpy(at + 16, board.target, 16);
     at = put32(at + 32, board_life.boot);
     at = put32(at, board.clock_hz);
-    at = put32(at, (uint32_t)(uintptr_t)board.slot);
-    at = put32(at, board.slot_bytes);
+    at = put32(at, (uint32_t)(uintptr_t)edged_slot());
+    at = put32(at, edged_slot_bytes());
+    at = put32(at, (uint32_t)(uintptr_t)edged_other_slot());
     at = put32(at, board.arena_bytes);
     at = put32(at, FIRMWARE);
     *at++ = (uint8_t)(FRAME_BYTES & 255);
@@ -97,7 +98,10 @@ static size_t identity(uint8_t *to) {
     } else {
         memset(at, 0, 32);
     }
-    return (size_t)(at + 32 - to);
+    if (!edged_held(at + 32)) {
+        memset(at + 32, 0, 32);
+    }
+    return (size_t)(at + 64 - to);
 }
 
 static uint32_t tensors_crc(bool inputs) {
@@ -119,12 +123,10 @@ static int take_write(const uint8_t *body, uint32_t size) {
     }
     uint32_t area = get16(body), offset = get32(body + 2), count = size - 6;
     if (area == SLOT_AREA) {
-        if (!within(offset, count, board.slot_bytes)) {
-            return BAD_RANGE;
+        if (board.flash == NULL) {
+            program = NULL; /* whatever the slot held, it is not whole any more */
         }
-        program = NULL; /* whatever the slot held, it is not whole any more */
-        memcpy(board.slot + offset, body + 6, count);
-        return 0;
+        return edged_slot_write(offset, body + 6, count) ? 0 : BAD_RANGE;
     }
     if (program == NULL) {
         return BAD_PROGRAM;
@@ -137,32 +139,58 @@ static int take_write(const uint8_t *body, uint32_t size) {
     return 0;
 }
 
-/* Makes a program the one that runs, if it is one and has room. */
-static bool adopt(const edged_program *found) {
-    uint32_t arena = (found->arena_bytes + 15u) & ~15u;
-    if (found->magic != EDGED_PROGRAM_MAGIC || arena > board.arena_bytes || found->state_bytes > board.arena_bytes - arena) {
-        return false;
-    }
-    state = board.arena + arena;
+static uint32_t rounded(uint32_t arena) {
+    return (arena + 15u) & ~15u;
+}
+
+/* Is it a program, and is there room for what it needs? */
+static bool fits(const edged_program *found) {
+    return found->magic == EDGED_PROGRAM_MAGIC && found->arena_bytes <= board.arena_bytes
+        && rounded(found->arena_bytes) <= board.arena_bytes
+        && found->state_bytes <= board.arena_bytes - rounded(found->arena_bytes);
+}
+
+/* Makes a program that fits the one that runs. */
+static void adopt(const edged_program *found) {
+    state = board.arena + rounded(found->arena_bytes);
     found->init(state);
     program = found;
-    return true;
+}
+
+/* After a reset: what flash holds, else what was linked into the firmware. */
+static void adopt_kept(void) {
+    for (uint32_t rank = 0; program == NULL && rank < 2; rank++) {
+        const edged_program *found = edged_slot_kept(rank);
+        if (found != NULL && fits(found)) {
+            adopt(found);
+        }
+    }
+    if (program == NULL && &edged_program_descriptor != NULL && fits(&edged_program_descriptor)) {
+        adopt(&edged_program_descriptor);
+    }
 }
 
 static int take_seal(const uint8_t *body, uint32_t size) {
-    uint8_t digest[32];
-    program = NULL;
     ran_any = false;
-    if (size != 36 || get32(body) > board.slot_bytes) {
+    if (size != 36 || get32(body) > edged_slot_bytes()) {
         return BAD_RANGE;
     }
-    edged_sha256(board.slot, get32(body), digest);
-    if (memcmp(digest, body + 4, 32) != 0) {
+    uint8_t held[32];
+    if (edged_held(held) && memcmp(held, body + 4, 32) == 0) {
+        return 0; /* asked twice: it is the one already */
+    }
+    const edged_program *found = edged_slot_program(get32(body), body + 4);
+    if (board.flash == NULL) {
+        program = NULL;
+    }
+    if (found == NULL) {
         return BAD_DIGEST;
     }
-    board_flush_code();
-    const edged_program *found = (const edged_program *)(const void *)board.slot;
-    return get32(body) >= sizeof *found && adopt(found) ? 0 : BAD_PROGRAM;
+    if (get32(body) < sizeof *found || !fits(found) || !edged_slot_commit(get32(body), body + 4)) {
+        return BAD_PROGRAM;
+    }
+    adopt(found);
+    return 0;
 }
 
 static void tap(uint32_t step) {
@@ -233,6 +261,8 @@ static int take(uint8_t kind, uint32_t seq, const uint8_t *body, uint32_t size, 
     }
     case READ:
         return take_read(body, size, found);
+    case ERASE:
+        return edged_slot_erase() ? 0 : BAD_RANGE;
     case RESET:
         return 0;
     default:
@@ -299,9 +329,7 @@ static void byte_in(uint8_t byte) {
 
 _Noreturn void edged_serve(void) {
     board_start();
-    if (&edged_program_descriptor != NULL) {
-        adopt(&edged_program_descriptor);
-    }
+    adopt_kept();
     board_put(0); /* ends what the reset may have cut off */
     answer(HELLO, 0, identity(reply + HEADER));
     for (;;) {
