@@ -14,13 +14,15 @@
 #define SYSTICK_RELOAD REGISTER(0xE000E014u)
 #define SYSTICK_VALUE REGISTER(0xE000E018u)
 
-enum { MARK = 0x45644C66, SYSTICK_MOST = 0xFFFFFF };
+enum { MARK = 0x45644C66, SYSTICK_MOST = 0xFFFFFF, OUTBOX = 1024 };
 
 extern uint32_t __data_from[], __data_begin[], __data_end[], __bss_begin[], __bss_end[], __stack_top[];
 
 __attribute__((section(".noinit"))) edged_life board_life;
 __attribute__((section(".noinit"))) static uint32_t next_cause;
 static volatile uint32_t wraps;
+static volatile uint8_t outbox[OUTBOX];
+static volatile uint32_t out_in, out_out;
 
 void cortex_m_start(void) {
     if (board_life.mark != MARK) {
@@ -61,6 +63,36 @@ void board_sleep(void) {
     __asm volatile("dsb\n wfi" ::: "memory");
 }
 
+/* Bytes wait in a ring for the send interrupt; the CPU sleeps when it is full. */
+void board_put(uint8_t byte) {
+    for (;;) {
+        uint32_t next = (out_in + 1) % OUTBOX;
+        board_mask(true);
+        bool first = out_in == out_out && port_send(byte);
+        if (!first && next != out_out) {
+            outbox[out_in] = byte;
+            out_in = next;
+            port_sending(true);
+            first = true;
+        } else if (!first) {
+            board_sleep(); /* an interrupt ends it, though it is masked */
+        }
+        board_mask(false);
+        if (first) {
+            return;
+        }
+    }
+}
+
+void cortex_m_sent(void) {
+    while (out_out != out_in && port_send(outbox[out_out])) {
+        out_out = (out_out + 1) % OUTBOX;
+    }
+    if (out_out == out_in) {
+        port_sending(false);
+    }
+}
+
 void board_flush_code(void) {
     __asm volatile("dsb\n isb" ::: "memory");
 }
@@ -74,6 +106,8 @@ _Noreturn static void restart(uint32_t cause) {
 }
 
 _Noreturn void board_reset(void) {
+    while (out_in != out_out) { /* the answer to who asked */
+    }
     restart(CAUSE_ASKED);
 }
 
@@ -113,4 +147,7 @@ __attribute__((section(".vectors"), used)) static const uintptr_t vectors[16 + P
     [0] = (uintptr_t)__stack_top, [1] = (uintptr_t)start, [2] = (uintptr_t)watchdog, [3] = (uintptr_t)fault,
     [4] = (uintptr_t)fault,       [5] = (uintptr_t)fault, [6] = (uintptr_t)fault,    [15] = (uintptr_t)tick,
     [16 + PORT_RECEIVE_INTERRUPT] = (uintptr_t)port_receive,
+#ifdef PORT_SEND_INTERRUPT
+    [16 + PORT_SEND_INTERRUPT] = (uintptr_t)port_sent,
+#endif
 };

@@ -14,7 +14,7 @@ typedef struct cmsdk_watchdog {
 
 #define UART ((cmsdk_uart *)PORT_UART)
 #define NVIC_ENABLE ((volatile uint32_t *)0xE000E100u)
-enum { SENDING_FULL = 1, RECEIVED = 2, RECEIVE_INTERRUPT = 2, UNLOCK = 0x1ACCE551, WATCH_SECONDS = 20 };
+enum { SENDING_FULL = 1, RECEIVED = 2, SEND_INTERRUPT = 1, RECEIVE_INTERRUPT = 2, UNLOCK = 0x1ACCE551, WATCH_SECONDS = 20 };
 
 #ifdef PORT_FLASH
 enum { FLASH_BYTES = 0x100000 };
@@ -56,10 +56,21 @@ void port_receive(void) {
     }
 }
 
-void board_put(uint8_t byte) {
-    while (UART->state & SENDING_FULL) {
+void port_sent(void) {
+    UART->interrupt = SEND_INTERRUPT;
+    cortex_m_sent();
+}
+
+bool port_send(uint8_t byte) {
+    if (UART->state & SENDING_FULL) {
+        return false;
     }
     UART->data = byte;
+    return true;
+}
+
+void port_sending(bool wanted) {
+    (void)wanted; /* it comes once for each byte that has gone: always on */
 }
 
 void board_watch(void) {
@@ -78,7 +89,8 @@ void board_start(void) {
     dog->control = 3; /* NMI, then reset */
 #endif
     UART->divider = 217; /* 115200 at 25 MHz */
-    UART->control = 1 | 2 | 8; /* send, receive, interrupt when a byte came */
+    UART->control = 1 | 2 | 4 | 8; /* send, receive, interrupts when a byte has gone and when one came */
     (void)UART->data; /* QEMU stays deaf for up to a second without this read */
     NVIC_ENABLE[PORT_RECEIVE_INTERRUPT / 32] = 1u << PORT_RECEIVE_INTERRUPT % 32;
+    NVIC_ENABLE[PORT_SEND_INTERRUPT / 32] = 1u << PORT_SEND_INTERRUPT % 32;
 }

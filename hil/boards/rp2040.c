@@ -44,12 +44,22 @@ void port_receive(void) {
         edged_received((uint8_t)UART->data);
     }
     UART->clear = 1u << 4 | 1u << 6;
+    if (UART->pending & 1u << 5) {
+        UART->clear = 1u << 5;
+        cortex_m_sent();
+    }
 }
 
-void board_put(uint8_t byte) {
-    while (UART->flags & SEND_FULL) {
+bool port_send(uint8_t byte) {
+    if (UART->flags & SEND_FULL) {
+        return false;
     }
     UART->data = byte;
+    return true;
+}
+
+void port_sending(bool wanted) {
+    UART->mask = wanted ? UART->mask | 1u << 5 : UART->mask & ~(1u << 5);
 }
 
 void board_watch(void) {

@@ -83,12 +83,21 @@ void port_receive(void) {
     while (USART2->state & RECEIVED) {
         edged_received((uint8_t)USART2->data);
     }
+    if (USART2->control1 & USART2->state & SENDING_EMPTY) {
+        cortex_m_sent();
+    }
 }
 
-void board_put(uint8_t byte) {
-    while (!(USART2->state & SENDING_EMPTY)) {
+bool port_send(uint8_t byte) {
+    if (!(USART2->state & SENDING_EMPTY)) {
+        return false;
     }
     USART2->data = byte;
+    return true;
+}
+
+void port_sending(bool wanted) {
+    USART2->control1 = wanted ? USART2->control1 | SENDING_EMPTY : USART2->control1 & ~(uint32_t)SENDING_EMPTY;
 }
 
 void board_watch(void) {
