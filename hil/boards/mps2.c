@@ -76,7 +76,7 @@ void port_sending(bool wanted) {
 void board_watch(void) {
 #ifdef PORT_WATCHDOG
     cmsdk_watchdog *dog = (cmsdk_watchdog *)PORT_WATCHDOG;
-    dog->load = PORT_CLOCK * WATCH_SECONDS; /* its end is the NMI, which resets; a second end would reset by itself */
+    dog->load = PORT_WATCHDOG_CLOCK * WATCH_SECONDS; /* its end is the NMI, which resets, a second end resets by itself */
 #endif
 }
 

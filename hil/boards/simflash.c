@@ -1,5 +1,5 @@
 /* Flash for boards in QEMU that have none that can be written: RAM that behaves so. It keeps its bytes over a reset, not when the
- * power goes. */
+ * power goes. A byte is written once after each erase: stricter than flash, which lets more bits become 0. */
 #include "simflash.h"
 
 #include <string.h>

@@ -98,14 +98,17 @@ class Board:
             if len(image) > identity.slot_bytes:
                 raise LinkError(f"the program has {len(image)} bytes, the slot {identity.slot_bytes}")
             self.loaded = b""
-            self._do([_Job(Kind.ERASE, b"", _nothing, patience=self.run_seconds)])
-            self._do(list(self._writes(SLOT_AREA, image)))
+            if digest != identity.spare:
+                self._do([_Job(Kind.ERASE, b"", _nothing, patience=self.run_seconds)])
+                self._do(list(self._writes(SLOT_AREA, image)))
             body = messages.SEAL.pack(len(image), digest)
             self._do([_Job(Kind.SEAL, body, _nothing, patience=self.run_seconds)])
             self.loaded = digest
             if identity.other_address:  # the next one goes to the other slot
                 here, other = identity.other_address, identity.slot_address
-                self.identity = replace(identity, slot_address=here, other_address=other, held=digest)
+                self.identity = replace(
+                    identity, slot_address=here, other_address=other, held=digest, spare=identity.held
+                )
 
     def run(self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int]) -> tuple[list[bytes], int]:
         """Outputs of `sizes` bytes each, and the board's ticks that the run took."""

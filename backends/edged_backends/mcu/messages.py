@@ -56,13 +56,13 @@ REASONS = {
     Refusal.BOOT: "it was reset meanwhile",
     Refusal.RANGE: "offset and size lie outside of what it has",
     Refusal.DIGEST: "the program that arrived is not the one that was sent",
-    Refusal.PROGRAM: "it holds no program, or one of another layout",
+    Refusal.PROGRAM: "it holds no program, or one of another layout or for another place",
     Refusal.INPUTS: "the inputs that arrived are not those that were sent",
 }
 WRITE, SEAL, RUN, READ = (struct.Struct(s) for s in ("<HI", "<I32s", "<I", "<HIH"))
 RAN = struct.Struct("<iII")
 VERSIONS = struct.Struct("<BB")
-IDENTITY = struct.Struct("<16s16sIIIIIIIHBBIIII32s32s")
+IDENTITY = struct.Struct("<16s16sIIIIIIIHBBIIII32s32s32s")
 SLOT_AREA = 0xFFFF
 TAPS = 250
 
@@ -72,8 +72,8 @@ class Identity:
     """What a board says of itself. `versions` of the link are its oldest and newest; `frame_bytes` is the
     most that one message may carry, `window` how many requests it can hold unread; `fault_*` describe the
     crash that the last reset came from (cause 3). `other_address`: of a board with flash, the slot that the
-    next program does not go to; `held` is the SHA-256 of the program that it keeps over a reset, zeros for
-    none."""
+    next program does not go to; `held` is the SHA-256 of the program there, which it keeps over a reset, and
+    `spare` of a whole one in the other, which SEAL alone makes the one that runs; zeros for none."""
 
     versions: tuple[int, int]
     board: str
@@ -94,6 +94,7 @@ class Identity:
     damaged: int
     digest: bytes
     held: bytes
+    spare: bytes
 
 
 CAUSES = {0: "power on", 1: "a reset that was asked for", 2: "the watchdog", 3: "a fault", 4: "the reset pin"}

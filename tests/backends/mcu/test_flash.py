@@ -26,6 +26,7 @@ SPOILING = f"""
         *(volatile uint8_t *)(uintptr_t)edged_program_descriptor.digest ^= 0x55;
     }}
     for (int i"""
+CRASH = "*(volatile uint32_t *)0xFFFFFF00u = 1;"
 SOURCE = (boards.ROOT / "tests/sim/echo_board/add_one.c").read_text().replace("    for (int i", SPOILING, 1)
 
 
@@ -42,10 +43,10 @@ def board(rig: QemuBoard) -> Iterator[Board]:
     made.close()
 
 
-def program(identity: Identity, add: int) -> dict[int, bytes]:
+def program(identity: Identity, add: int, source: str = SOURCE) -> dict[int, bytes]:
     """add_one.c, adding another number, for both slots."""
     files = {
-        "add.c": SOURCE.replace("bytes[i] + 1", f"bytes[i] + {add}").encode(),
+        "add.c": source.replace("bytes[i] + 1", f"bytes[i] + {add}").encode(),
         "program.h": (RUNTIME / "program.h").read_bytes(),
     }
     addresses = (identity.slot_address, identity.other_address)
@@ -122,3 +123,46 @@ def test_bytes_that_are_not_erased_are_refused(board: Board) -> None:
     board.identify()
     with pytest.raises(LinkError, match="outside of what it has"):
         board._do(list(board._writes(messages.SLOT_AREA, b"not erased before")))
+
+
+def test_two_programs_take_turns_without_erasing(rig: QemuBoard, board: Board) -> None:
+    first = board.identify()
+    one, two = program(first, 1), program(first, 2)
+    board.load(one)
+    board.load(two)
+    before = sent(board)
+    for _ in range(3):
+        board.load(one)
+        assert adds(board) == 1
+        board.load(two)
+        assert adds(board) == 2
+    assert sent(board) - before < 6 * 12
+    board.load(one)
+    rig.reset()
+    board.identify()
+    assert adds(board) == 2, "the one that was written last"
+    board.load(one)
+    assert adds(board) == 1
+    board.load(program(first, 3))
+    rig.reset()
+    board.identify()
+    assert adds(board) == 3, "newer than both"
+
+
+def test_a_program_that_crashes_when_it_begins_is_never_kept(board: Board) -> None:
+    first = board.identify()
+    board.load(program(first, 1))
+    with pytest.raises(LinkError, match=r"was reset \(a fault"):
+        board.load(program(first, 2, SOURCE.replace("(void)state;", "(void)state;" + CRASH, 1)))
+    board.identify()
+    assert adds(board) == 1
+
+
+def test_a_program_for_the_other_slot_is_refused(board: Board) -> None:
+    first = board.identify()
+    board.load(program(first, 1))
+    wrong = program(first, 2)[first.slot_address]
+    with pytest.raises(LinkError, match="for another place"):
+        board.load({first.other_address: wrong})
+    board.identify()
+    assert adds(board) == 1

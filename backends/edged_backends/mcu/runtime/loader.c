@@ -19,6 +19,7 @@ typedef struct record {
 
 static int active = NONE; /* the slot of flash that holds the program */
 static bool erased;       /* the other one takes bytes */
+static bool whole[2];     /* has a record, and the program that it names */
 
 static int next(void) {
     return active == 0 ? 1 : 0;
@@ -51,17 +52,43 @@ static bool read_record(int which, record *found) {
     return memcmp(digest, found->digest, sizeof digest) == 0;
 }
 
-bool edged_held(uint8_t digest[32]) {
-    record found;
-    if (board.flash == NULL || active == NONE) {
+bool edged_held(bool spare, uint8_t digest[32]) {
+    int which = spare ? next() : active;
+    if (board.flash == NULL || which == NONE || !whole[which]) {
         return false;
     }
-    memcpy(&found, board.flash->slots[active] + room(), sizeof found); /* was whole when it became active */
-    memcpy(digest, found.digest, sizeof found.digest);
+    memcpy(digest, board.flash->slots[which] + room() + offsetof(record, digest), 32);
     return true;
 }
 
+const edged_program *edged_slot_select(const uint8_t digest[32]) {
+    uint8_t spare[32];
+    if (!edged_held(true, spare) || memcmp(spare, digest, sizeof spare) != 0) {
+        return NULL;
+    }
+    active = next();
+    board_flush_code();
+    return (const edged_program *)(const void *)board.flash->slots[active];
+}
+
+void edged_slot_none(void) {
+    active = NONE;
+}
+
+static bool stands_in(const void *at, int which) {
+    return (uintptr_t)at - (uintptr_t)board.flash->slots[which] < board.flash->bytes;
+}
+
+bool edged_linked_here(const edged_program *found) {
+    int which = board.flash == NULL || stands_in(found, 0) ? 0 : 1;
+    return board.flash == NULL
+        || (stands_in((const void *)(uintptr_t)found->run, which) && stands_in((const void *)(uintptr_t)found->run_tapped, which)
+            && stands_in((const void *)(uintptr_t)found->init, which) && stands_in((const void *)(uintptr_t)found->tensor, which)
+            && stands_in(found->bytes, which));
+}
+
 bool edged_slot_erase(void) {
+    whole[next()] = false;
     erased = board.flash == NULL || board.flash->erase(next());
     return erased;
 }
@@ -92,12 +119,14 @@ const edged_program *edged_slot_program(uint32_t size, const uint8_t digest[32])
 }
 
 bool edged_slot_commit(uint32_t size, const uint8_t digest[32]) {
-    record last, made = {.magic = RECORD_MAGIC, .number = 1, .size = size};
+    record found[2], made = {.magic = RECORD_MAGIC, .number = 1, .size = size};
     if (board.flash == NULL) {
         return true;
     }
-    if (active != NONE && read_record(active, &last)) {
-        made.number = last.number + 1;
+    for (int i = 0; i < 2; i++) { /* above both: the spare one may be the newer, after a select */
+        if (whole[i] && read_record(i, &found[i]) && (int32_t)(found[i].number + 1 - made.number) > 0) {
+            made.number = found[i].number + 1;
+        }
     }
     memcpy(made.digest, digest, sizeof made.digest);
     made.crc = edged_crc32(0, &made, offsetof(record, crc));
@@ -105,6 +134,7 @@ bool edged_slot_commit(uint32_t size, const uint8_t digest[32]) {
         return false;
     }
     active = next();
+    whole[active] = true;
     erased = false;
     return true;
 }
@@ -114,7 +144,8 @@ const edged_program *edged_slot_kept(uint32_t rank) {
     if (board.flash == NULL) {
         return NULL;
     }
-    bool whole[2] = {read_record(0, &found[0]), read_record(1, &found[1])};
+    whole[0] = read_record(0, &found[0]);
+    whole[1] = read_record(1, &found[1]);
     int newest = !whole[0] || (whole[1] && (int32_t)(found[1].number - found[0].number) > 0) ? 1 : 0;
     int which = rank == 0 ? newest : 1 - newest;
     if (rank > 1 || !whole[which]) {

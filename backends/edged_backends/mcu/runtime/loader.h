@@ -14,8 +14,9 @@ uint32_t edged_slot_bytes(void);
 /* The other slot of a board with flash, which holds what is kept over a reset; NULL on boards without. */
 const uint8_t *edged_other_slot(void);
 
-/* SHA-256 of the program that the other slot holds; false when it holds none. */
-bool edged_held(uint8_t digest[32]);
+/* SHA-256 of the whole program that flash holds: the one that runs, or the `spare` one in the slot for the next. False when
+ * there is none. */
+bool edged_held(bool spare, uint8_t digest[32]);
 
 /* Makes the slot ready to be written; false when the flash does not do it. */
 bool edged_slot_erase(void);
@@ -30,7 +31,16 @@ const edged_program *edged_slot_program(uint32_t size, const uint8_t digest[32])
  * could not be written. */
 bool edged_slot_commit(uint32_t size, const uint8_t digest[32]);
 
+/* The spare program, when it is this one: it runs until the next reset, and nothing is erased for that. NULL when it is not. */
+const edged_program *edged_slot_select(const uint8_t digest[32]);
+
 /* What flash holds after a reset: the `rank`th newest whole program, from 0; NULL when there is none. */
 const edged_program *edged_slot_kept(uint32_t rank);
+
+/* None of those that flash holds can run here. */
+void edged_slot_none(void);
+
+/* Was the program linked to stand there, in flash? One for the other slot would run that one's code. */
+bool edged_linked_here(const edged_program *found);
 
 #endif

@@ -98,10 +98,13 @@ static size_t identity(uint8_t *to) {
     } else {
         memset(at, 0, 32);
     }
-    if (!edged_held(at + 32)) {
-        memset(at + 32, 0, 32);
+    for (int spare = 0; spare < 2; spare++) {
+        at += 32;
+        if (!edged_held(spare, at)) {
+            memset(at, 0, 32);
+        }
     }
-    return (size_t)(at + 64 - to);
+    return (size_t)(at + 32 - to);
 }
 
 static uint32_t tensors_crc(bool inputs) {
@@ -150,6 +153,11 @@ static bool fits(const edged_program *found) {
         && found->state_bytes <= board.arena_bytes - rounded(found->arena_bytes);
 }
 
+/* The same of one in a slot: was it linked to stand there, too? */
+static bool fits_slot(const edged_program *found) {
+    return fits(found) && edged_linked_here(found);
+}
+
 /* Makes a program that fits the one that runs. */
 static void adopt(const edged_program *found) {
     state = board.arena + rounded(found->arena_bytes);
@@ -161,9 +169,12 @@ static void adopt(const edged_program *found) {
 static void adopt_kept(void) {
     for (uint32_t rank = 0; program == NULL && rank < 2; rank++) {
         const edged_program *found = edged_slot_kept(rank);
-        if (found != NULL && fits(found)) {
+        if (found != NULL && fits_slot(found)) {
             adopt(found);
         }
+    }
+    if (program == NULL) {
+        edged_slot_none();
     }
     if (program == NULL && &edged_program_descriptor != NULL && fits(&edged_program_descriptor)) {
         adopt(&edged_program_descriptor);
@@ -176,20 +187,30 @@ static int take_seal(const uint8_t *body, uint32_t size) {
         return BAD_RANGE;
     }
     uint8_t held[32];
-    if (edged_held(held) && memcmp(held, body + 4, 32) == 0) {
+    if (program != NULL && edged_held(false, held) && memcmp(held, body + 4, 32) == 0) {
         return 0; /* asked twice: it is the one already */
     }
-    const edged_program *found = edged_slot_program(get32(body), body + 4);
-    if (board.flash == NULL) {
-        program = NULL;
+    const edged_program *before = board.flash != NULL ? program : NULL, *found = edged_slot_select(body + 4);
+    program = before;
+    if (found != NULL) {
+        adopt(found); /* it fitted when it was committed */
+        return 0;
     }
+    found = edged_slot_program(get32(body), body + 4);
     if (found == NULL) {
         return BAD_DIGEST;
     }
-    if (get32(body) < sizeof *found || !fits(found) || !edged_slot_commit(get32(body), body + 4)) {
+    if (get32(body) < sizeof *found || !fits_slot(found)) {
         return BAD_PROGRAM;
     }
-    adopt(found);
+    adopt(found); /* before it counts: what crashes here never comes again */
+    if (!edged_slot_commit(get32(body), body + 4)) {
+        program = NULL;
+        if (before != NULL) {
+            adopt(before);
+        }
+        return BAD_PROGRAM;
+    }
     return 0;
 }
 
