@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from edged.backend import (
     YES,
@@ -42,7 +43,6 @@ FIRST_TICKS_PER_MAC, NODE_TICKS = 4.0, 2000.0
 PROGRAM_HEADER = Path(__file__).with_name("runtime") / "program.h"
 COMPILED = (".c", ".h", ".inc")
 EXACT = frozenset({"int8", "uint8", "int16", "int32", "int64", "bool"})
-_SURVEY_LIMIT = 4096
 PROFILE_RUNS = 5
 
 
@@ -110,7 +110,7 @@ class McuBackend(Backend):
         self.link = Link(fixed_us=MESSAGE_US, bytes_per_us=config.baud / BITS_PER_BYTE / 1e6)
         self._ticks_per_mac = FIRST_TICKS_PER_MAC
         self._measured = False
-        self._survey: dict[Node, Support] = {}
+        self._survey: WeakKeyDictionary[Node, Support] = WeakKeyDictionary()
         try:
             self.identity = self._identify()
         except EdgedError:
@@ -130,8 +130,6 @@ class McuBackend(Backend):
     def supports(self, node: Node) -> Support:
         found = self._survey.get(node)
         if found is None:
-            if len(self._survey) >= _SURVEY_LIMIT:
-                self._survey.clear()
             found = self._survey[node] = self._judge(node)
         return found
 
