@@ -2,7 +2,8 @@
 
 Quantised int8 and uint8 are compared after both are brought, with 8 guard bits, to a common real scale;
 int16 only for EQUAL and NOT_EQUAL, since LiteRT compares stored int16 values for order. (TFLite Micro takes
-int16 for GREATER alone, and scales by numbers that it never set.)
+int16 for GREATER alone, and scales by numbers that it never set.) LiteRT takes every scale for a number below
+1: where one is not, its answers have nothing to do with the real values, and ours differ.
 """
 
 from __future__ import annotations
