@@ -1,4 +1,5 @@
-"""Where a program's values lie on a board: one arena for values, inputs, outputs and scratch together.
+"""Where a program's values lie on a board: one arena for values, inputs, outputs and scratch together; a
+step's output may reach into its input (`overlap`).
 
 On a gateway inputs and outputs are the client's memory. Here they are a part of the arena like any other
 value: an input's place is free again after its last reader, an output's until its first writer.
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from edged.errors import BackendError
 from edged.graph.arena import Block, plan
 from edged.graph.model import Tensor
+from edged_backends.mcu.overlap import distance
 from edged_backends.operands import Ref, Space, Value, anchor
 from edged_backends.program import KernelStep, Program
 
 ALIGN = 16
+MOVES = 400
+"""Changes that are tried to a plan: a board's RAM is worth a second."""
 _PLANNED = (Space.ARENA, Space.INPUT, Space.OUTPUT)
 
 
@@ -56,10 +60,11 @@ def lay_out(program: Program) -> Layout:
         root = _root(owner, value)
         a, b = spans.get(root, (first, end))
         spans[root] = min(a, first), max(b, end)
+    below = _below(steps, lives, owner, list(spans))
     rooms = {i: step.room for i, step in enumerate(steps) if step.room}
     blocks = [Block(max(v.nbytes, 1), *span) for v, span in spans.items()]
     blocks += [Block(nbytes, i, i) for i, nbytes in rooms.items()]
-    made = plan(blocks, ALIGN)
+    made = plan(blocks, ALIGN, below, MOVES)
     places = dict(zip([*spans, *rooms], made.offsets, strict=True))
     offsets = {value: places[_root(owner, value)] for value in lives}
     ends = {(v.space, v.index): at for v, at in offsets.items()}
@@ -113,6 +118,32 @@ def _owners(steps: list[KernelStep], lives: Mapping[Value, tuple[int, int]]) -> 
         if whole and alone and lives[made.value][0] == index == lives[given.value][1]:
             owner[made.value] = given.value
     return owner
+
+
+def _below(
+    steps: list[KernelStep],
+    lives: Mapping[Value, tuple[int, int]],
+    owner: Mapping[Value, Value],
+    roots: list[Value],
+) -> dict[tuple[int, int], int]:
+    """Places in `roots` of an output and of the input that it may reach into -> how far below it begins."""
+    found: dict[tuple[int, int], int] = {}
+    ends = {root: max(lives[v][1] for v in lives if _root(owner, v) is root) for root in roots}
+    for index, step in enumerate(steps):
+        apart = distance(step)
+        if apart is None:
+            continue
+        made, given = step.operands[0], step.operands[1]
+        if made is None or given is None or made.value not in lives or given.value not in lives:
+            continue
+        root = _root(owner, given.value)
+        whole = made.nbytes == made.value.nbytes and given.nbytes == given.value.nbytes
+        users = [r for r in step.refs if r is not None and anchor(r).value in lives]
+        alone = sum(_root(owner, anchor(r).value) is root for r in users) == 1
+        fresh = made.value not in owner and lives[made.value][0] == index
+        if whole and alone and fresh and ends[root] == index:
+            found[roots.index(made.value), roots.index(root)] = apart
+    return found
 
 
 def _root(owner: Mapping[Value, Value], value: Value) -> Value:
