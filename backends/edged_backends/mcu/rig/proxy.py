@@ -80,8 +80,9 @@ class Proxy:
 
     @property
     def passed(self) -> tuple[int, int]:
-        """Bytes that went to the board, and from it."""
-        return self._to_board.passed, self._to_host.passed
+        """Bytes that went to the board, and from it: of all that anyone has read by now."""
+        with self._lock:
+            return self._to_board.passed, self._to_host.passed
 
     def plug(self) -> None:
         """A fresh terminal behind the link."""
