@@ -94,6 +94,7 @@ static void two_pixels(const edged_conv_s8_params *p, void *const *operands, con
         tile(rows[0], rows[1], weights + (ptrdiff_t)n * depth, weights + (ptrdiff_t)m * depth, depth, sums);
         for (int32_t i = 0; i < 4; i++) {
             const int32_t c = i < 2 ? n : m, pixel = i & 1;
+            if ((i >= 2 && m == n) || (pixel && pixels[1] == pixels[0])) continue; /* the residual may lie where the output goes: once */
             int32_t v = (int32_t)((uint32_t)sums[i] - (uint32_t)p->weight_zero * (uint32_t)totals[pixel]);
             v = edged_finish_s8(v, multiplier[c], shift[c], p->output_zero, p->act_min, p->act_max);
             ((int8_t *)operands[0])[pixels[pixel] + c] = (int8_t)(residual ? add_residual(p, v, residual[pixels[pixel] + c]) : v);

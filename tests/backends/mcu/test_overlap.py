@@ -118,8 +118,9 @@ def test_random_layers_give_the_bytes_of_the_reference(
 
 
 @pytest.mark.parametrize("board", ["m4", "m55"])
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 40))])
+@pytest.mark.parametrize("seed", [0, 13, *(pytest.param(n, marks=pytest.mark.long) for n in range(40) if n not in (0, 13))])
 def test_random_layers_on_boards(board: str, seed: int, tmp_path: Path) -> None:
+    """(Number 13 adds a residual of an odd number of channels where it lies.)"""
     mcu_image.toolchain()
     model = stack(seed, images=1 + seed % 2, layers=12)
     calls = [seeded(model.main.inputs, run) for run in range(3)]
