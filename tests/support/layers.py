@@ -20,7 +20,7 @@ class Stack:
     def __init__(self, seed: int, dtype: DType, images: int = 1) -> None:
         self.rng, self.numbers, self.dtype = random.Random(seed), np.random.default_rng(seed), dtype
         self.nodes: list[Node] = []
-        self.first = self.last = self.activation((images, self.rng.randrange(4, 14), self.rng.randrange(3, 12), self.rng.choice((1, 3, 4, 8, 10))))
+        self.first = self.last = self.activation((images, self.rng.randrange(4, 14), self.rng.randrange(3, 12), self.rng.choice((1, 3, 4, 8, 10, 17))))
 
     def activation(self, shape: tuple[int, ...]) -> Tensor:
         zero = ZEROS[self.dtype]
@@ -54,28 +54,41 @@ class Stack:
         kernel = self.rng.randrange(1, min(size, high) + 1), self.rng.randrange(1, min(size, wide) + 1)
         stride, padding = self.rng.choice((1, 1, 2)), self.rng.choice(("SAME", "VALID"))
         attrs = {"padding": padding, "stride_h": stride, "stride_w": stride, "fused_activation_function": self.rng.choice(("NONE", "RELU"))}
-        same = padding == "SAME"
-        out = [-(-n // stride) if same else (n - k) // stride + 1 for n, k in zip((high, wide), kernel, strict=True)]
-        return {**attrs, "kernel": kernel}, (out[0], out[1])
+        return {**attrs, "kernel": kernel}, self.output(padding, stride, kernel)
+
+    def output(self, padding: str, stride: int, reach: tuple[int, int]) -> tuple[int, int]:
+        """Height and width behind a window that reaches so far."""
+        _, high, wide, _ = self.last.shape
+        if padding == "SAME":
+            return -(-high // stride), -(-wide // stride)
+        return (high - reach[0]) // stride + 1, (wide - reach[1]) // stride + 1
+
+    def dilated(self, attrs: dict[str, Any], out: tuple[int, int]) -> tuple[dict[str, Any], tuple[int, int]]:
+        """Now and then with taps two apart, where the window stays within the input."""
+        kernel = attrs["kernel"]
+        reach = 2 * kernel[0] - 1, 2 * kernel[1] - 1
+        apart = attrs["stride_h"] == 1 and reach[0] <= self.last.shape[1] and reach[1] <= self.last.shape[2] and self.rng.random() < 0.3
+        attrs |= {"dilation_w_factor": 1 + apart, "dilation_h_factor": 1 + apart}
+        return attrs, self.output(attrs["padding"], 1, reach) if apart else out
 
     def conv_2d(self) -> None:
-        attrs, out = self.geometry(4)
+        attrs, out = self.dilated(*self.geometry(4))
         images, _, _, inside = self.last.shape
-        outside = self.rng.choice((1, 2, 5, 8, 12))
-        kernel = attrs.pop("kernel") if self.rng.random() < 0.6 else (1, 1)
-        if kernel == (1, 1):
-            attrs.pop("kernel", None)
-            attrs |= {"stride_h": 1, "stride_w": 1}
+        outside = self.rng.choice((1, 2, 5, 8, 12, 19, inside))
+        kernel = attrs.pop("kernel")
+        if self.rng.random() < 0.5:
+            kernel = 1, 1
+            attrs |= {"stride_h": 1, "stride_w": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
             out = self.last.shape[1], self.last.shape[2]
         w, b = self.weights((outside, *kernel, inside), 0)
-        self.add("conv_2d", (self.last, w, b), (images, *out, outside), {**attrs, "dilation_w_factor": 1, "dilation_h_factor": 1})
+        self.add("conv_2d", (self.last, w, b), (images, *out, outside), attrs)
 
     def depthwise_conv_2d(self) -> None:
-        attrs, out = self.geometry(5)
+        attrs, out = self.dilated(*self.geometry(5))
         images, _, _, inside = self.last.shape
         times = self.rng.choice((1, 1, 1, 2))
         w, b = self.weights((1, *attrs.pop("kernel"), inside * times), 3)
-        attrs |= {"depth_multiplier": times, "dilation_w_factor": 1, "dilation_h_factor": 1}
+        attrs["depth_multiplier"] = times
         self.add("depthwise_conv_2d", (self.last, w, b), (images, *out, inside * times), attrs)
 
     def pool(self) -> None:
@@ -86,14 +99,15 @@ class Stack:
 
     def residual(self) -> None:
         before = [v for node in self.nodes[-3:-1] for v in node.outputs if v.shape == self.last.shape]
-        if before:
+        if before and self.rng.random() < 0.5:
             attrs = {"fused_activation_function": "NONE", "pot_scale_int16": False}
             self.add("add", (self.last, self.rng.choice(before)), self.last.shape, attrs)
 
 
 def stack(seed: int, dtype: DType = DType.INT8, layers: int = 8, images: int = 1) -> Model:
-    """`layers` random layers on [images, 4..13, 3..11, 1..10]."""
+    """`layers` random layers on [images, 4..13, 3..11, 1..17]."""
     made = Stack(seed, dtype, images)
     for _ in range(layers):
         getattr(made, made.rng.choice(("conv_2d", "conv_2d", "depthwise_conv_2d", "depthwise_conv_2d", "pool", "residual")))()
+        made.residual()
     return Model((Graph("main", (made.first,), (made.last,), tuple(made.nodes)),))
