@@ -177,6 +177,15 @@ def test_floats_become_int8_and_the_anomaly_detector_answers_its_score(tmp_path:
     assert score == pytest.approx(np.mean((real - values) ** 2), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["ic01", "vww01"])
+def test_the_files_of_image_models_are_pixels(name: str, tmp_path: Path) -> None:
+    """From 0 to 255, as in the benchmark's data sets; its reference takes 128 off, too."""
+    inputs, values = wanted()
+    pixels = (inputs[0].astype(np.int16) + 128).astype(np.uint8)
+    _, results, _ = dialogue(pixels.tobytes(), tmp_path, name)
+    np.testing.assert_allclose(results, values, atol=1e-6 + 1e-6 * np.abs(values).max())
+
+
 def test_floats_that_no_int8_can_hold_are_cut(tmp_path: Path) -> None:
     """Also NaN and infinity, under the sanitizers."""
     x = np.array([1e30, -1e30, np.inf, -np.inf, np.nan, 0, 1e-30, -1e-30], "<f4")

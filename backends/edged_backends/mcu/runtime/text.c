@@ -2,8 +2,8 @@
  * ends in '%', every answer is a line, the last one "m-ready". Performance mode: `timestamp` gives microseconds.
  *
  * Not a model's own code: `infer` takes the bytes of `db` as the inputs in order (or, of one int8 input, floats, which are
- * quantised here as ad01's files need it), and `results` prints the first output's values, or its bytes as signed integers
- * where the program does not tell what they mean. */
+ * quantised here as ad01's files need it; the files of ic01 and vww01 are pixels from 0 to 255, of which 128 is taken), and
+ * `results` prints the first output's values, or its bytes as signed integers where the program does not tell what they mean. */
 #include "text.h"
 
 #include <string.h>
@@ -13,6 +13,7 @@
 static uint32_t expected, loaded;
 static uint32_t width; /* bytes sent for one byte of the inputs: 1, or 4 for floats */
 static uint8_t word[4];
+static uint8_t flip; /* the bit by which a byte sent and a byte of the inputs differ */
 static uint64_t elapsed; /* ticks; board_ticks wraps */
 static uint32_t last_ticks;
 
@@ -103,6 +104,11 @@ static bool takes_floats(const edged_program *program) {
     return program->inputs == 1 && program->ends != NULL && program->ends[0].kind == EDGED_S8;
 }
 
+/* The benchmark's image models: their int8 inputs are sent as unsigned pixels. */
+static bool takes_pixels(const edged_program *program) {
+    return takes_floats(program) && (strcmp(program->name, "ic01") == 0 || strcmp(program->name, "vww01") == 0);
+}
+
 static bool announced(const edged_program *program) {
     return expected != 0 && expected == width * inputs_bytes(program);
 }
@@ -110,7 +116,7 @@ static bool announced(const edged_program *program) {
 /* A byte of `db`: as it is, or the last one of a float that becomes int8, saturated, halves away from zero. */
 static void keep_byte(uint8_t byte, const edged_program *program, uint8_t *to) {
     if (width == 1) {
-        to[loaded++] = byte;
+        to[loaded++] = byte ^ flip;
         return;
     }
     word[loaded % 4] = byte;
@@ -129,6 +135,7 @@ static void load(const char *at, const edged_program *program, uint8_t *state) {
     loaded = 0;
     expected = number(&at, 0);
     width = takes_floats(program) && expected == 4 * inputs_bytes(program) ? 4 : 1;
+    flip = takes_pixels(program) ? 0x80 : 0;
     if (to == NULL || expected != width * inputs_bytes(program)) {
         expected = 0;
         say_count("e-[The inputs have ", inputs_bytes(program), to ? " bytes]\r\n" : " bytes: no room for them]\r\n");
