@@ -45,19 +45,25 @@ static inline int32_t edged_dot2(int16x2_t a, int16x2_t b, int32_t sum) { return
 /* The same int16 twice. */
 static inline int16x2_t edged_pair(int32_t v) { return (int16x2_t)(((uint32_t)v & 0xFFFFu) | ((uint32_t)v << 16)); }
 
-/* clamp(edged_requantise(x, multiplier, shift) + zero, low, high) for bounds within int8: the same results in half the instructions.
- * Ties away from zero are ties up of x - (x < 0). Where the saturating additions differ from the plain ones, the result lies beyond
- * the bounds either way. */
-static inline int32_t edged_finish_s8(int32_t x, int32_t multiplier, int32_t shift, int32_t zero, int32_t low, int32_t high) {
-    int32_t v;
-    if (shift >= 0) {
-        v = edged_requantise(x, multiplier, shift);
-    } else {
-        v = (int32_t)(((int64_t)x * multiplier + (INT64_C(1) << 30)) >> 31);
-        v = __qadd(v, v >> 31) >> (-shift - 1);
-        v = __qadd(v, 1) >> 1;
-    }
-    return edged_clamp(edged_wrapping_add(v, zero), low, high);
+/* (out of line, and one for all files: what is taken for it is rare) */
+__attribute__((noinline, weak)) int32_t edged_requantise_any(int32_t x, int32_t multiplier, int32_t shift);
+__attribute__((noinline, weak)) int32_t edged_requantise_any(int32_t x, int32_t multiplier, int32_t shift) {
+    return edged_requantise(x, multiplier, shift);
+}
+
+/* edged_requantise(x, multiplier, shift). SMMULR is the doubling high product of half of its first operand, so x is doubled, where that fits. Ties away
+ * from zero are ties up of v - (v < 0); |v| <= 2^30 then, and neither step to the right can overflow. */
+static inline int32_t edged_rescaled(int32_t x, int32_t multiplier, int32_t shift) {
+    int32_t twice, v;
+    if (shift >= 0 || __builtin_add_overflow(x, x, &twice)) return edged_requantise_any(x, multiplier, shift);
+    __asm__("smmulr %0, %1, %2" : "=r"(v) : "r"(twice), "r"(multiplier));
+    return (((v + (v >> 31)) >> (-shift - 1)) + 1) >> 1;
+}
+
+/* An int8 output: x rescaled, the zero point, and the bounds; `full`: they are those of int8. */
+static inline int32_t edged_finished_s8(int32_t x, int32_t multiplier, int32_t shift, int32_t zero, int32_t full, int32_t low, int32_t high) {
+    const int32_t v = edged_wrapping_add(edged_rescaled(x, multiplier, shift), zero);
+    return full ? __ssat(v, 8) : edged_clamp(v, low, high);
 }
 
 #endif

@@ -97,6 +97,13 @@ class Stack:
         images, _, _, inside = self.last.shape
         self.add(self.rng.choice(("max_pool_2d", "average_pool_2d")), (self.last,), (images, *out, inside), attrs)
 
+    def fully_connected(self) -> None:
+        """Of all that an image has come to."""
+        images, depth = self.last.shape[0], int(np.prod(self.last.shape[1:]))
+        w, b = self.weights((self.rng.choice((1, 2, 4, 7, 9)), depth), 0)
+        attrs = {"fused_activation_function": "NONE", "weights_format": "DEFAULT", "keep_num_dims": False}
+        self.add("fully_connected", (self.last, w, b), (images, w.shape[0]), attrs)
+
     def residual(self) -> None:
         before = [v for node in self.nodes[-3:-1] for v in node.outputs if v.shape == self.last.shape]
         if before and self.rng.random() < 0.5:
@@ -105,9 +112,10 @@ class Stack:
 
 
 def stack(seed: int, dtype: DType = DType.INT8, layers: int = 8, images: int = 1) -> Model:
-    """`layers` random layers on [images, 4..13, 3..11, 1..17]."""
+    """`layers` random layers on [images, 4..13, 3..11, 1..17], and a fully connected one."""
     made = Stack(seed, dtype, images)
     for _ in range(layers):
         getattr(made, made.rng.choice(("conv_2d", "conv_2d", "depthwise_conv_2d", "depthwise_conv_2d", "pool", "residual")))()
         made.residual()
+    made.fully_connected()
     return Model((Graph("main", (made.first,), (made.last,), tuple(made.nodes)),))

@@ -163,9 +163,9 @@ Link with -Wl,--gc-sections: kernels/ has whole files, and the linker keeps the 
 """
 
 FOR_SIZE = b"""\
-/* Little time is spent here: for size. */
+/* Little time is spent here: for size, and without calls of a C library that nothing else here needs. */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("Os")
+#pragma GCC optimize("Os", "no-tree-loop-distribute-patterns")
 #endif
 """
 

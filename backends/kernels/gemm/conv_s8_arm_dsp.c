@@ -1,5 +1,6 @@
 /* int8 convolution and fully connected layers for armv7e-m: two pixels by two channels, two products an instruction.
- * Packed weights with NR = KR = 1 are the plain [out_c][depth]. Scratch: the windows of two pixels as int16 pairs, then one as bytes. */
+ * Convolutions have packed weights with NR = 2 and KR = 4: four of the depth of one channel, the same four of the next one, and so on. Scratch: the
+ * windows of two pixels as int16 pairs by turns, four words for four of the depth, then one window as bytes. */
 #include <string.h>
 
 #include "../abi.h"
@@ -8,126 +9,169 @@
 #include "../simd_dsp.h"
 #include "window.h"
 
+enum { PIXELS = 2, CHANNELS = 2, WORDS = 2 * PIXELS };
+
 /* `n` elements as pairs (0, 2), (1, 3), ...; zeros behind them up to a multiple of 4. */
 static void widen(const int8_t *from, int32_t n, uint32_t *to) {
-    for (int32_t k = n >> 2; k > 0; k--, from += 4, to += 2) {
+    for (; n >= 4; n -= 4, from += 4, to += WORDS) {
         const uint32_t word = edged_load4(from);
         to[0] = (uint32_t)edged_even(word);
         to[1] = (uint32_t)edged_odd(word);
     }
-    if (n & 3) {
-        const uint32_t word = edged_load_some(from, n & 3);
+    if (n > 0) {
+        const uint32_t word = edged_load_some(from, n);
         to[0] = (uint32_t)edged_even(word);
         to[1] = (uint32_t)edged_odd(word);
     }
 }
 
-/* The sum of all pairs. */
-static int32_t total_of(const uint32_t *pairs, int32_t words) {
+/* The sum of one pixel's pairs. */
+static int32_t total_of(const uint32_t *pairs, int32_t fours) {
     int32_t sum = 0;
-    for (int32_t i = 0; i < words; i++) sum = edged_dot2((int16x2_t)pairs[i], edged_pair(1), sum);
+    for (; fours > 0; fours--, pairs += WORDS) {
+        sum = edged_dot2((int16x2_t)pairs[0], edged_pair(1), sum);
+        sum = edged_dot2((int16x2_t)pairs[1], edged_pair(1), sum);
+    }
     return sum;
+}
+
+/* (memcpy and memset, for a few bytes at a time; the barrier keeps compilers from making calls of them) */
+static void copy(int8_t *to, const int8_t *from, int32_t n) {
+    for (; n >= 4; n -= 4, from += 4, to += 4) {
+        const uint32_t word = edged_load4(from);
+        __asm__("" ::: "memory");
+        memcpy(to, &word, 4);
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+        __asm__("" ::: "memory");
+    }
+}
+
+static void fill(int8_t *to, int8_t with, int32_t n) {
+    for (; n > 0; n--) {
+        *to++ = with;
+        __asm__("" ::: "memory");
+    }
 }
 
 /* The window of output pixel (y, x); outside the image lies the zero point. */
 static const int8_t *window_of(const edged_conv_s8_params *p, const int8_t *image, int32_t y, int32_t x, int8_t *room) {
-    if (p->kernel_h == 1 && p->kernel_w == 1 && p->pad_top == 0 && p->pad_left == 0) {
-        return image + ((ptrdiff_t)y * p->stride_h * p->in_w + (ptrdiff_t)x * p->stride_w) * p->in_pitch + p->in_first;
-    }
+    const int32_t top = y * p->stride_h - p->pad_top, left = x * p->stride_w - p->pad_left;
+    const int8_t *at = image + ((ptrdiff_t)top * p->in_w + left) * p->in_pitch + p->in_first;
+    if (p->kernel_h == 1 && p->kernel_w == 1 && p->pad_top == 0 && p->pad_left == 0) return at;
+    const ptrdiff_t tap = (ptrdiff_t)p->dilation_w * p->in_pitch, line = (ptrdiff_t)p->dilation_h * p->in_w * p->in_pitch;
+    const int32_t joined = tap == p->in_c && left >= 0 && left + p->kernel_w <= p->in_w; /* a row of taps is one run */
     int8_t *to = room;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        const int32_t iy = y * p->stride_h - p->pad_top + ky * p->dilation_h;
-        for (int32_t kx = 0; kx < p->kernel_w; kx++, to += p->in_c) {
-            const int32_t ix = x * p->stride_w - p->pad_left + kx * p->dilation_w;
-            if (iy < 0 || iy >= p->in_h || ix < 0 || ix >= p->in_w)
-                memset(to, p->input_zero, (size_t)p->in_c);
+    for (int32_t ky = 0; ky < p->kernel_h; ky++, at += line) {
+        const int32_t iy = top + ky * p->dilation_h, there = iy >= 0 && iy < p->in_h;
+        const int8_t *from = at;
+        for (int32_t kx = 0, run = joined && there ? p->kernel_w : 1; kx < p->kernel_w; kx += run, from += tap) {
+            const int32_t ix = left + kx * p->dilation_w, bytes = run * p->in_c;
+            if (there && ix >= 0 && ix < p->in_w)
+                copy(to, from, bytes);
             else
-                memcpy(to, image + ((ptrdiff_t)iy * p->in_w + ix) * p->in_pitch + p->in_first, (size_t)p->in_c);
+                fill(to, (int8_t)p->input_zero, bytes);
+            to += bytes;
         }
     }
     return room;
 }
 
-/* sums: channel 0 of pixel 0 and 1, channel 1 of pixel 0 and 1. */
-static void tile(const uint32_t *a0, const uint32_t *a1, const int8_t *w0, const int8_t *w1, int32_t depth, int32_t sums[4]) {
-    int32_t s00 = sums[0], s01 = sums[1], s10 = sums[2], s11 = sums[3];
-    for (int32_t k = depth >> 2; k > 0; k--) {
-        const uint32_t u = edged_load4(w0), v = edged_load4(w1);
-        const int16x2_t x0 = (int16x2_t)a0[0], x1 = (int16x2_t)a1[0], y0 = (int16x2_t)a0[1], y1 = (int16x2_t)a1[1];
-        int16x2_t w = edged_even(u);
-        s00 = edged_dot2(w, x0, s00), s01 = edged_dot2(w, x1, s01);
-        w = edged_odd(u);
-        s00 = edged_dot2(w, y0, s00), s01 = edged_dot2(w, y1, s01);
-        w = edged_even(v);
-        s10 = edged_dot2(w, x0, s10), s11 = edged_dot2(w, x1, s11);
-        w = edged_odd(v);
-        s10 = edged_dot2(w, y0, s10), s11 = edged_dot2(w, y1, s11);
-        a0 += 2, a1 += 2, w0 += 4, w1 += 4;
-    }
-    if (depth & 3) {
-        const uint32_t u = edged_load_some(w0, depth & 3), v = edged_load_some(w1, depth & 3);
-        s00 = edged_dot2(edged_even(u), (int16x2_t)a0[0], edged_dot2(edged_odd(u), (int16x2_t)a0[1], s00));
-        s01 = edged_dot2(edged_even(u), (int16x2_t)a1[0], edged_dot2(edged_odd(u), (int16x2_t)a1[1], s01));
-        s10 = edged_dot2(edged_even(v), (int16x2_t)a0[0], edged_dot2(edged_odd(v), (int16x2_t)a0[1], s10));
-        s11 = edged_dot2(edged_even(v), (int16x2_t)a1[0], edged_dot2(edged_odd(v), (int16x2_t)a1[1], s11));
-    }
-    sums[0] = s00, sums[1] = s01, sums[2] = s10, sums[3] = s11;
+/* Adds to `sums` (channel 0 of pixel 0 and 1, channel 1 of pixel 0 and 1) the products of `fours` times four of the depth; at least one. All fourteen
+ * registers are in use: no compiler keeps them so. */
+static __attribute__((naked, noinline)) void tile(const uint32_t *pairs __attribute__((unused)), const int8_t *weights __attribute__((unused)),
+                                                  int32_t fours __attribute__((unused)), int32_t sums[4] __attribute__((unused))) {
+    __asm__("push   {r3-r11, lr}\n"
+            "ldmia  r3, {r4-r7}\n"
+            "1:\n"
+            "ldmia  r0!, {r8-r11}\n" /* pixel 0 even, odd, pixel 1 even, odd */
+            "ldr    r12, [r1], #4\n"
+            "sxtb16 lr, r12\n"
+            "sxtb16 r12, r12, ror #8\n"
+            "smlad  r4, lr, r8, r4\n"
+            "smlad  r5, lr, r10, r5\n"
+            "smlad  r4, r12, r9, r4\n"
+            "smlad  r5, r12, r11, r5\n"
+            "ldr    r12, [r1], #4\n"
+            "sxtb16 lr, r12\n"
+            "sxtb16 r12, r12, ror #8\n"
+            "smlad  r6, lr, r8, r6\n"
+            "smlad  r7, lr, r10, r7\n"
+            "smlad  r6, r12, r9, r6\n"
+            "smlad  r7, r12, r11, r7\n"
+            "subs   r2, r2, #1\n"
+            "bne    1b\n"
+            "pop    {r3}\n"
+            "stmia  r3, {r4-r7}\n"
+            "pop    {r4-r11, pc}\n");
 }
 
 /* TFLite's ADD of a finished output and the residual. */
-static int32_t add_residual(const edged_conv_s8_params *p, int32_t v, int32_t r) {
-    const int32_t a = edged_requantise(edged_shift_left(v - p->output_zero, 20), p->mult1, p->shift1);
-    const int32_t b = edged_requantise(edged_shift_left(r - p->zero2, 20), p->mult2, p->shift2);
-    const int32_t sum = edged_requantise(edged_wrapping_add(a, b), p->mult3, p->shift3);
+static __attribute__((noinline)) int32_t add_residual(const edged_conv_s8_params *p, int32_t v, int32_t r) {
+    const int32_t a = edged_rescaled(edged_shift_left(v - p->output_zero, 20), p->mult1, p->shift1);
+    const int32_t b = edged_rescaled(edged_shift_left(r - p->zero2, 20), p->mult2, p->shift2);
+    const int32_t sum = edged_rescaled(edged_wrapping_add(a, b), p->mult3, p->shift3);
     return edged_clamp(edged_wrapping_add(sum, p->zero3), p->add_min, p->add_max);
 }
 
 /* Two pixels (the second may be the first again), all channels of the band. */
-static void two_pixels(const edged_conv_s8_params *p, void *const *operands, const uint32_t *rows[2], const int32_t totals[2],
-                       const ptrdiff_t pixels[2], const edged_band *b, int32_t depth) {
+typedef struct pixel_pair {
+    const edged_conv_s8_params *p;
+    int8_t *out0, *out1;
+    const int8_t *residual0, *residual1; /* NULL: none */
+    int32_t full;
+} pixel_pair;
+
+/* The outputs of channel c from its two sums. */
+static inline void finish(const pixel_pair *to, int32_t c, int32_t sum0, int32_t sum1, int32_t multiplier, int32_t shift) {
+    const edged_conv_s8_params *p = to->p;
+    int32_t v0 = edged_finished_s8(sum0, multiplier, shift, p->output_zero, to->full, p->act_min, p->act_max);
+    int32_t v1 = edged_finished_s8(sum1, multiplier, shift, p->output_zero, to->full, p->act_min, p->act_max);
+    if (to->residual0) { /* read for both before either is written: it may lie where the outputs go, and both may be one */
+        const int32_t r0 = to->residual0[c], r1 = to->residual1[c];
+        v0 = add_residual(p, v0, r0), v1 = add_residual(p, v1, r1);
+    }
+    to->out0[c] = (int8_t)v0, to->out1[c] = (int8_t)v1;
+}
+
+static void two_pixels(const pixel_pair *to, void *const *operands, const uint32_t *pairs, const int32_t totals[PIXELS], const edged_band *b, int32_t fours) {
     const int32_t *bias = operands[3], *multiplier = operands[4];
-    const int8_t *shift = operands[5];
-    const int8_t *residual = operands[6], *weights = operands[2];
-    for (int32_t n = b->channel; n < b->channel_end; n += 2) {
-        const int32_t m = n + 1 < b->channel_end ? n + 1 : n;
-        int32_t sums[4] = {bias[n], bias[n], bias[m], bias[m]};
-        tile(rows[0], rows[1], weights + (ptrdiff_t)n * depth, weights + (ptrdiff_t)m * depth, depth, sums);
-        for (int32_t i = 0; i < 4; i++) {
-            const int32_t c = i < 2 ? n : m, pixel = i & 1;
-            if ((i >= 2 && m == n) || (pixel && pixels[1] == pixels[0])) continue; /* the residual may lie where the output goes: once */
-            int32_t v = (int32_t)((uint32_t)sums[i] - (uint32_t)p->weight_zero * (uint32_t)totals[pixel]);
-            v = edged_finish_s8(v, multiplier[c], shift[c], p->output_zero, p->act_min, p->act_max);
-            ((int8_t *)operands[0])[pixels[pixel] + c] = (int8_t)(residual ? add_residual(p, v, residual[pixels[pixel] + c]) : v);
-        }
+    const int8_t *shift = operands[5], *weights = (const int8_t *)operands[2] + (ptrdiff_t)b->channel * fours * 4;
+    for (int32_t n = b->channel; n < b->channel_end; n += CHANNELS, weights += (ptrdiff_t)CHANNELS * 4 * fours) {
+        const uint32_t b0 = (uint32_t)bias[n], b1 = (uint32_t)bias[n + 1], t0 = (uint32_t)totals[0], t1 = (uint32_t)totals[1];
+        int32_t sums[CHANNELS * PIXELS] = {(int32_t)(b0 + t0), (int32_t)(b0 + t1), (int32_t)(b1 + t0), (int32_t)(b1 + t1)};
+        tile(pairs, weights, fours, sums);
+        finish(to, n, sums[0], sums[1], multiplier[n], shift[n]);
+        if (n + 1 < b->channel_end) finish(to, n + 1, sums[2], sums[3], multiplier[n + 1], shift[n + 1]);
     }
 }
 
 void conv_s8_2x2_dsp(const void *params, void *const *operands, const edged_task *task) {
     const edged_conv_s8_params *p = params;
-    const int32_t depth = p->kernel_h * p->kernel_w * p->in_c, words = (depth + 3) / 4 * 2;
-    uint32_t *const rows = task->scratch;
-    int8_t *const room = (int8_t *)(rows + 2 * words);
+    const int32_t depth = p->kernel_h * p->kernel_w * p->in_c, fours = (depth + 3) / 4;
+    uint32_t *const pairs = task->scratch;
+    int8_t *const room = (int8_t *)(pairs + fours * WORDS), *const out = operands[0];
+    const int8_t *residual = operands[6];
+    const int32_t full = p->act_min == INT8_MIN && p->act_max == INT8_MAX;
     for (uint32_t unit = task->begin; unit < task->end; unit++) {
         const edged_band b = edged_band_of(unit, p->out_h, p->band, p->out_c, p->columns);
         const int8_t *image = (const int8_t *)operands[1] + (ptrdiff_t)b.image * p->in_h * p->in_w * p->in_pitch;
         const int32_t count = (b.row_end - b.row) * p->out_w;
-        int32_t y = b.row, x = 0;
-        for (int32_t done = 0; done < count; done += 2) {
-            const uint32_t *both[2];
-            int32_t totals[2];
-            ptrdiff_t pixels[2];
-            for (int32_t i = 0; i < 2; i++) {
-                if (done + i == count) { /* an odd one out */
-                    both[1] = both[0], totals[1] = totals[0], pixels[1] = pixels[0];
-                    break;
-                }
-                both[i] = rows + i * words;
-                widen(window_of(p, image, y, x, room), depth, rows + i * words);
-                totals[i] = p->weight_zero ? total_of(both[i], words) : 0;
-                pixels[i] = (((ptrdiff_t)b.image * p->out_h + y) * p->out_w + x) * p->out_pitch + p->out_first;
+        ptrdiff_t pixel = ((ptrdiff_t)b.image * p->out_h + b.row) * p->out_w * p->out_pitch + p->out_first;
+        for (int32_t done = 0, y = b.row, x = 0; done < count; done += PIXELS) {
+            ptrdiff_t pixels[PIXELS];
+            int32_t totals[PIXELS] = {0, 0};
+            for (int32_t i = 0; i < PIXELS; i++) {
+                widen(window_of(p, image, y, x, room), depth, pairs + 2 * i);
+                if (p->weight_zero) totals[i] = -p->weight_zero * total_of(pairs + 2 * i, fours);
+                pixels[i] = pixel;
+                if (done + i + 1 >= count) continue; /* an odd one out comes twice */
+                pixel += p->out_pitch;
                 if (++x == p->out_w) x = 0, y++;
             }
-            two_pixels(p, operands, both, totals, pixels, &b, depth);
+            const pixel_pair to = {p, out + pixels[0], out + pixels[1], residual ? residual + pixels[0] : NULL, residual ? residual + pixels[1] : NULL, full};
+            two_pixels(&to, operands, pairs, totals, &b, fours);
         }
     }
 }
@@ -136,27 +180,41 @@ void conv_s8_2x2_dsp(const void *params, void *const *operands, const edged_task
 
 enum { ROWS = 4 };
 
-/* One vector with the rows of four channels. */
-static void four_rows(const int8_t *a, const int8_t *w, ptrdiff_t row, int32_t depth, int32_t sums[ROWS]) {
-    const int8_t *w1 = w + row, *w2 = w1 + row, *w3 = w2 + row, *const end = a + depth / 4 * 4;
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-    for (; a < end; a += 4, w += 4, w1 += 4, w2 += 4, w3 += 4) {
-        const uint32_t word = edged_load4(a);
-        const int16x2_t x = edged_even(word), y = edged_odd(word);
-        uint32_t u = edged_load4(w);
-        s0 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s0));
-        u = edged_load4(w1);
-        s1 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s1));
-        u = edged_load4(w2);
-        s2 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s2));
-        u = edged_load4(w3);
-        s3 = edged_dot2(edged_odd(u), y, edged_dot2(edged_even(u), x, s3));
-    }
-    for (int32_t k = 0; k < (depth & 3); k++) {
-        s0 = edged_wrapping_add(s0, a[k] * w[k]), s1 = edged_wrapping_add(s1, a[k] * w1[k]);
-        s2 = edged_wrapping_add(s2, a[k] * w2[k]), s3 = edged_wrapping_add(s3, a[k] * w3[k]);
-    }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+/* Adds to `sums` the products of one vector with the rows of four channels, `row` apart: `fours` times four of the depth; at least one. */
+static __attribute__((naked, noinline)) void four_rows(const int8_t *a __attribute__((unused)), const int8_t *weights __attribute__((unused)),
+                                                       ptrdiff_t row __attribute__((unused)), int32_t fours __attribute__((unused)),
+                                                       int32_t sums[ROWS] __attribute__((unused))) {
+#define CHANNEL(sum, offset)                                                                                                    \
+    "ldr    r11, [r1" offset "]\n"                                                                                             \
+    "sxtb16 r10, r11\n"                                                                                                        \
+    "sxtb16 r11, r11, ror #8\n"                                                                                                \
+    "smlad  " sum ", r8, r10, " sum "\n"                                                                                       \
+    "smlad  " sum ", r9, r11, " sum "\n"
+    __asm__("push   {r4-r11, lr}\n"
+            "ldr    r12, [sp, #36]\n"
+            "ldmia  r12, {r4-r7}\n"
+            "add    lr, r2, r2, lsl #1\n"
+            "1:\n"
+            "ldr    r9, [r0], #4\n"
+            "sxtb16 r8, r9\n"
+            "sxtb16 r9, r9, ror #8\n"
+            CHANNEL("r4", "")
+            CHANNEL("r5", ", r2")
+            CHANNEL("r6", ", r2, lsl #1")
+            CHANNEL("r7", ", lr")
+            "add    r1, r1, #4\n"
+            "subs   r3, r3, #1\n"
+            "bne    1b\n"
+            "stmia  r12, {r4-r7}\n"
+            "pop    {r4-r11, pc}\n");
+#undef CHANNEL
+}
+
+/* The same for any depth. row 0: one channel four times. */
+static __attribute__((noinline)) void rows_of(const int8_t *a, const int8_t *w, ptrdiff_t row, int32_t depth, int32_t sums[ROWS]) {
+    if (depth >= 4) four_rows(a, w, row, depth / 4, sums);
+    for (int32_t k = depth / 4 * 4; k < depth; k++)
+        for (int32_t i = 0; i < ROWS; i++) sums[i] = edged_wrapping_add(sums[i], a[k] * w[i * row + k]);
 }
 
 static int32_t sum_of(const int8_t *a, int32_t n) {
@@ -180,16 +238,16 @@ void fc_s8_1x4_dsp(const void *params, void *const *operands, const edged_task *
             for (int32_t i = 0; i < count; i++) sums[i] = (int32_t)((uint32_t)bias[n + i] - offset);
             const int8_t *w = (const int8_t *)operands[2] + (ptrdiff_t)n * p->depth;
             if (count == ROWS)
-                four_rows(a, w, p->depth, p->depth, sums);
+                rows_of(a, w, p->depth, p->depth, sums);
             else
                 for (int32_t i = 0; i < count; i++) { /* the one row four times: what lies behind the last is not read */
                     int32_t same[ROWS] = {sums[i], 0, 0, 0};
-                    four_rows(a, w + (ptrdiff_t)i * p->depth, 0, p->depth, same);
+                    rows_of(a, w + (ptrdiff_t)i * p->depth, 0, p->depth, same);
                     sums[i] = same[0];
                 }
             for (int32_t i = 0; i < count; i++) {
                 const int32_t c = n + i;
-                out[c] = (int8_t)edged_finish_s8(sums[i], multiplier[c], shift[c], p->output_zero, p->act_min, p->act_max);
+                out[c] = (int8_t)edged_finished_s8(sums[i], multiplier[c], shift[c], p->output_zero, 0, p->act_min, p->act_max);
             }
         }
     }
