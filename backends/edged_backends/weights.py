@@ -7,7 +7,7 @@ are padded with zeros to a multiple of NR. NR = KR = 1 is the plain [channels][d
 int8 rows compute sum(input' * weight) with input' = input + b, b = activation_bias(row), so that
     sum((input - iz) * (weight - wz)) = sum(input' * weight) - wz * sum(input') - (iz + b) * sum(weight - wz).
 The last term is folded into the bias here; the middle one is the kernel's, by a block of ones behind the last
-block of channels (where wz != 0).
+block of channels (where wz != 0; rows of one pixel, mr = 1, add up the activations themselves).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def pack(plain: Array, row: KernelRow, segments: int = 1, ones: bool = False) ->
     padded = np.zeros((up(channels, row.nr), segments, up(length, row.kr)), plain.dtype)
     padded[:channels, :, :length] = plain.reshape(channels, segments, length)
     blocks = [_blocks(padded, row)]
-    if ones and row.nr > 1:
+    if ones and row.nr > 1 and row.mr > 1:
         extra = np.zeros((row.nr, *padded.shape[1:]), plain.dtype)
         extra[:, :, :length] = 1
         blocks.append(_blocks(extra, row))

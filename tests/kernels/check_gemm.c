@@ -32,9 +32,11 @@ static void *padded_copy(check_case *c, int index, const int32_t *from, int32_t 
 static void pack_s8(check_ctx *ctx, check_case *c, const edged_kernel_row *row) {
     (void)ctx;
     const s8_weights *w = c->user;
-    const int32_t padded = gemm_padded_channels(&w->shape, row);
-    gemm_pack_s8(&w->shape, row, w->plain, check_alloc(c, 2, (size_t)gemm_packed_elements(&w->shape, row)));
-    gemm_fold_bias(&w->shape, row, w->plain, w->input_zero, w->bias, check_alloc(c, 3, (size_t)padded * 4));
+    gemm_shape shape = w->shape;
+    if (row->mr == 1) shape.length *= shape.segments, shape.segments = 1; /* takes whole windows */
+    const int32_t padded = gemm_padded_channels(&shape, row);
+    gemm_pack_s8(&shape, row, w->plain, check_alloc(c, 2, (size_t)gemm_packed_elements(&shape, row)));
+    gemm_fold_bias(&shape, row, w->plain, w->input_zero, w->bias, check_alloc(c, 3, (size_t)padded * 4));
     padded_copy(c, 4, w->multiplier, w->shape.channels, padded);
     padded_copy(c, 5, w->shift, w->shape.channels, padded);
     /* armv7e-m: two windows as int16, and one as it is */

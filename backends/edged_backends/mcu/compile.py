@@ -50,9 +50,10 @@ class Target:
     clang: tuple[str, ...]
 
 
-def _target(name: str, fpu: str) -> Target:
+def _target(name: str, fpu: str, more: str = "") -> Target:
+    """`more`: features that zig does not count among the CPU's own."""
     gcc = (f"-mcpu={name}", f"-mfpu={fpu}" if fpu else "", "-mfloat-abi=hard")
-    return Target(name, tuple(filter(None, gcc)), (f"-mcpu={name.replace('-', '_')}",))
+    return Target(name, tuple(filter(None, gcc)), (f"-mcpu={name.replace('-', '_')}{more}",))
 
 
 TARGETS = {
@@ -62,8 +63,8 @@ TARGETS = {
         Target("cortex-m3", ("-mcpu=cortex-m3", "-mfloat-abi=soft"), ("-mcpu=cortex_m3",)),
         _target("cortex-m4", "fpv4-sp-d16"),
         _target("cortex-m7", "fpv5-sp-d16"),
-        _target("cortex-m33", "fpv5-sp-d16"),
-        _target("cortex-m55", ""),
+        _target("cortex-m33", "fpv5-sp-d16", "+dsp"),
+        _target("cortex-m55", "", "+dsp+mve"),
     )
 }
 
