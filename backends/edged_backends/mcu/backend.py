@@ -182,7 +182,7 @@ class McuBackend(Backend):
             raise BackendError(f"{self.name}: {refusal}")
         files = {name: text for name, text in made.files.items() if name.endswith(COMPILED)}
         here = self.identity
-        programs = Programs(self._folders(ctx.cache_dir))
+        programs = Programs(self._folders(ctx.cache_dir), log=ctx.log)
         images = {
             address: programs.get(files, Place(self.target, address, here.slot_bytes))
             for address in (here.slot_address, here.other_address)
