@@ -132,7 +132,8 @@ def agreed(body: bytes, spoken: tuple[int, int] = (OLDEST, NEWEST)) -> int:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0")[0].decode("ascii", "replace")
+    """Printable, whatever a board says: people read it in terminals."""
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in raw.split(b"\0")[0])
 
 
 def reason(body: bytes) -> str:
