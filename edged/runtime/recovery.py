@@ -55,6 +55,7 @@ class Recovery:
 
     def __init__(self, registry: Registry, *, hang_seconds: float, log: Callable[[str], None]) -> None:
         self.registry = registry
+        registry.lost = lambda device, why: self._lose(device, DeviceState.DOWN, why)
         self.hang_seconds = hang_seconds
         self.log = log
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()

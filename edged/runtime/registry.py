@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from edged.errors import EdgedError, ModelError
+from edged.errors import EdgedError, LinkError, ModelError
+from edged.graph.model import Model
 from edged.journal import Line
 from edged.runtime import loading
 from edged.runtime.device import Device
@@ -51,6 +52,7 @@ class Registry:
         self.log = log
         self.entries: dict[str, Entry] = {}
         self.changing = threading.RLock()
+        self.lost: Callable[[Device, str], None] = lambda _device, _why: None
         self._coming: set[str] = set()
 
     def up(self) -> list[Device]:
@@ -243,10 +245,18 @@ class Registry:
     def _make(self, entry: Entry, source: Source, demand: Demand, avoid: frozenset[str]) -> Loaded:
         model = source.read()
         devices = [d for d in self.up() if d.name not in avoid]
-        return loading.load(
-            entry.name, entry.version + 1, source.label, model, devices, _without(demand, avoid),
-            self.measured,
-        )  # fmt: skip
+        return self._loaded(entry, entry.version + 1, source.label, model, devices, _without(demand, avoid))
+
+    def _loaded(
+        self, entry: Entry, version: int, label: str, model: Model, devices: list[Device], demand: Demand
+    ) -> Loaded:
+        """The model made ready. A device whose line failed meanwhile counts as lost: it is probed, and the
+        model placed anew when it is back."""
+        made = loading.load(entry.name, version, label, model, devices, demand, self.measured)
+        for device, error in made.unprepared.items():
+            if isinstance(error, LinkError):
+                self.lost(device, str(error))
+        return made
 
     def _serve(self, entry: Entry, made: Loaded) -> None:
         entry.version = made.version
@@ -264,7 +274,7 @@ class Registry:
             out = entry.avoid | {d.name for d in self.devices if not d.up}
             devices = [d for d in self.devices if d.name not in out]
             label, model, demand = entry.source.label, entry.source.read(), _without(entry.demand, out)
-            made = loading.load(entry.name, entry.version, label, model, devices, demand, self.measured)
+            made = self._loaded(entry, entry.version, label, model, devices, demand)
             with self.changing:
                 if entry.current is None:
                     made.close()  # unloaded or evicted meanwhile
