@@ -36,8 +36,8 @@ class Demand:
     log: Callable[[str], None] = lambda _text: None
 
 
-class _UnpreparedError(Exception):
-    """`device` refuses its part, though it supports every node of it."""
+class UnpreparedError(Exception):
+    """`device` refuses its part, though it supports every node of it, and nothing else may have it."""
 
     def __init__(self, device: Device, error: EdgedError) -> None:
         super().__init__(str(error))
@@ -134,7 +134,7 @@ def load(
     demand: Demand,
     measured: Measurements,
 ) -> Loaded:
-    """Makes `source` (verified, not yet optimised) ready on `devices`. Raises ModelError or BackendError;
+    """Makes `source` (verified, not yet optimised) ready on `devices`. Raises ModelError or UnpreparedError;
     nothing stays open then. A device that refuses its part, and that the demand does not name, is done
     without."""
     loaded = _load_shape(name, version, label, source, devices, demand, measured)
@@ -197,12 +197,12 @@ def _load_shape(
         try:
             steps = _prepare(model, found, places, devices, demand)
             break
-        except _UnpreparedError as refusal:
+        except UnpreparedError as refusal:
             device = refusal.device
             unprepared[device] = refusal.error
             demanded = device.name in {*demand.pin.values(), *demand.require}
             if device.backend.trusted or demanded or len(unprepared) == len(devices):
-                raise refusal.error from None
+                raise
             demand.log(f"model {name} does without {device.name}: {refusal.error}")
     try:
         _check_fallbacks(graph, steps, demand)
@@ -270,7 +270,7 @@ def _prepare(
             try:
                 delegate = device.backend.prepare(context, Subgraph(part.graph, model))
             except EdgedError as error:
-                raise _UnpreparedError(device, error) from error
+                raise UnpreparedError(device, error) from error
             delegates.append(delegate)
             inputs = tuple(places.index[t] for t in part.graph.inputs)
             outputs = tuple(places.index[t] for t in part.graph.outputs)

@@ -62,6 +62,8 @@ class Recovery:
         self._patients: list[_Patient] = []
         self._postponed: set[Entry] = set()
         self.absent: list[Absent] = []
+        self.returned: Callable[[], None] = lambda: None
+        """Called when a device is back that a model could not be loaded without."""
         self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
 
     def start(self) -> None:
@@ -240,6 +242,9 @@ class Recovery:
         device.counters.readmissions += 1
         self.log(Line(f"device {device.name} is back", device=device.name))
         self._place_all(device)
+        if device in self.registry.awaited:
+            self.registry.awaited.discard(device)
+            self.returned()
 
     def _place_all(self, back: Device) -> None:
         """Places every model anew, now that `back` is there. When its line fails meanwhile, it is lost again,

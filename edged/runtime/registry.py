@@ -7,7 +7,7 @@ Slow work (reading, partition, preparing) is done by the caller's thread for loa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -53,6 +53,7 @@ class Registry:
         self.entries: dict[str, Entry] = {}
         self.changing = threading.RLock()
         self.lost: Callable[[Device, str], None] = lambda _device, _why: None
+        self.awaited: set[Device] = set()  # whose refusal was the end of a first load
         self._coming: set[str] = set()
 
     def up(self) -> list[Device]:
@@ -252,10 +253,19 @@ class Registry:
     ) -> Loaded:
         """The model made ready. A device whose line failed meanwhile counts as lost: it is probed, and the
         model placed anew when it is back."""
-        made = loading.load(entry.name, version, label, model, devices, demand, self.measured)
-        for device, error in made.unprepared.items():
-            if isinstance(error, LinkError):
-                self.lost(device, str(error))
+        failed: Mapping[Device, EdgedError] = {}
+        try:
+            made = loading.load(entry.name, version, label, model, devices, demand, self.measured)
+            failed = made.unprepared
+        except loading.UnpreparedError as refusal:
+            failed = {refusal.device: refusal.error}
+            if entry.current is None:
+                self.awaited.add(refusal.device)
+            raise refusal.error from None
+        finally:
+            for device, error in failed.items():
+                if isinstance(error, LinkError):
+                    self.lost(device, str(error))
         return made
 
     def _serve(self, entry: Entry, made: Loaded) -> None:

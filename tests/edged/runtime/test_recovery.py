@@ -194,3 +194,19 @@ def test_a_line_that_fails_at_a_load_is_probed_and_the_model_comes_back(
     assert (device.state, device.reason) in [(DeviceState.DOWN, "unplugged"), (DeviceState.DOWN, "still ill")]
     npu.unready, npu.switch.well = None, True
     _until(lambda: _devices(entry) == ["npu"])
+
+
+def test_a_pinned_model_whose_first_load_met_a_failing_line_is_asked_for_again(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    bench, _cpu, npu = _pair(make_bench)
+    returned: list[bool] = []
+    bench.recovery.returned = lambda: returned.append(True)
+    model = chain()
+    npu.unready = LinkError("unplugged")
+    with pytest.raises(LinkError, match=r"^unplugged"):
+        bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})
+    npu.unready = None
+    _until(lambda: bool(returned) and bench.devices[1].up)
+    assert _devices(bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})) == ["npu"]
