@@ -1,8 +1,8 @@
 """The conversation with one board: identify, load a program, run it. Blocks; one thread at a time.
 
 Everything that goes wrong on the line or on the board is a LinkError, after which the board has to identify
-itself again. What a run returns is checked end to end: the board compares a CRC-32 over all inputs before it
-runs, the host one over all outputs after it.
+itself again. What a run returns is checked end to end: the board compares a CRC-32 over all inputs, and the
+program's name, before it runs, the host a CRC-32 over all outputs after it.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ class Board:
             self._do([_Job(Kind.IDENTIFY, b"", answers.append)], greeted=True)
             self._link.version = messages.agreed(answers[-1], self.spoken)
             found = messages.identity(answers[-1])
-            if self.identity is None or found.boot != self.identity.boot:
-                self.loaded = found.held if any(found.held) else b""
+            self.loaded = found.held if any(found.held) else b""
             self.identity = found
             self._link.boot, self._link.window = found.boot, max(1, found.window)
             return found
@@ -154,7 +153,7 @@ class Board:
             jobs += self._writes(area, data)
         self._do(jobs)
         answers: list[bytes] = []
-        self._do([_Job(kind, messages.RUN.pack(crc), answers.append, patience=self.run_seconds)])
+        self._do([_Job(kind, messages.RUN.pack(crc, self.loaded), answers.append, patience=self.run_seconds)])
         if len(answers[-1]) < messages.RAN.size:
             raise LinkError(f"the board sent {len(answers[-1])} bytes of how the run went")
         status, ticks, wanted = messages.RAN.unpack_from(answers[-1])

@@ -107,6 +107,9 @@ def test_a_board_that_stands_still_is_given_up_and_its_late_answer_is_stale(rig:
     rig.control("cont")
     board.patience = 5.0
     board.identify()
+    before = board.link.counts.sent
+    board.load(boards.hand_made(board))
+    assert board.link.counts.sent == before, "it has kept its program"
     for seed in range(5):
         add_one(board, seed)
     board.close()
