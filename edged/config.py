@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -176,6 +176,22 @@ def _check_keys(table: Mapping[str, Any], kind: Any, where: str) -> None:
                 _check_keys(entry, inner, path)
 
 
+def _check_boards(boards: Sequence[McuConfig]) -> None:
+    """ConfigError for a number that no line has, and for two tables of one name or one port."""
+    for board in boards:
+        for key in ("baud", "patience_seconds", "run_seconds"):
+            if not 0 < getattr(board, key) < 1 << 31:
+                where = f"[[mcu]] {board.name or board.port!r}"
+                raise ConfigError(f"{where}: {key} is {getattr(board, key)}", remedy="it is more than 0")
+    ports = [board.port for board in boards if board.port]
+    for what, values in (("are named", [b.name or b.port for b in boards]), ("have the port", ports)):
+        twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+        if twice is not None:
+            raise ConfigError(
+                f"two [[mcu]] tables {what} {twice!r}", remedy="a board has one table and one name"
+            )
+
+
 def parse(text: str, source: str = "edged.toml") -> Config:
     """The configuration in `text`. ConfigError names `source`, the key and what it should be."""
     try:
@@ -184,7 +200,9 @@ def parse(text: str, source: str = "edged.toml") -> Config:
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
     try:
         _check_keys(table, Config, "")
-        return msgspec.convert(table, Config)
+        made = msgspec.convert(table, Config)
+        _check_boards(made.mcu)
+        return made
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {str(error).replace('$.', '')}") from None
     except ConfigError as error:

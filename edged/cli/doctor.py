@@ -6,8 +6,9 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -16,6 +17,7 @@ from edged import config as configuration
 from edged.cli.doctor_system import LOOKS, Finding
 from edged.config import Config
 from edged.runtime.house import House
+from edged_ipc.errors import IpcError
 
 REMEDY = 'mend what it says; or do without it, in edged.toml: [plugins] disable = ["{}"]'
 
@@ -30,6 +32,33 @@ def machine() -> Iterator[Finding]:
     yield Finding("machine", memory >= 480, f"{cores} cores, {memory} MiB of memory", remedy)
 
 
+def _daemon_says(config: Config) -> Mapping[str, Any]:
+    """`status` of the daemon; nothing where none runs, or this user may not ask it."""
+    from edged_ipc import connect
+
+    path = configuration.client_paths(config).control_socket
+    try:
+        with connect(str(path), patience=1.0) as client:
+            found: Mapping[str, Any] = client.control("status", {})
+    except (OSError, IpcError):
+        return {}
+    return found
+
+
+def _closed(config: Config, closed: Mapping[str, str]) -> Iterator[Finding]:
+    """Backends that cannot be opened here: the daemon may have them, a board has one port."""
+    status = _daemon_says(config) if closed else {}
+    open_there = {device["name"]: device for device in status.get("devices", ())}
+    for name, reason in closed.items():
+        there = open_there.get(name)
+        if there is None:
+            reason = status.get("unopened", {}).get(name, reason)
+            yield Finding(f"device {name}", False, reason, REMEDY.format(name.split(":")[0]))
+            continue
+        seen = f"the daemon has it: {there['state']}, {there['runs']} runs, {there['failures']} failures"
+        yield Finding(f"device {name}", there["state"] == "up", seen, there["reason"])
+
+
 def devices(config: Config) -> Iterator[Finding]:
     """Plugins, and every backend that can be opened."""
     house = House(config)
@@ -41,8 +70,7 @@ def devices(config: Config) -> Iterator[Finding]:
                 f"{broken.provider}: {broken.reason}",
                 f'reinstall {broken.provider}, or edged.toml: [plugins] disable = ["{broken.name}"]',
             )
-        for name, reason in house.closed.items():
-            yield Finding(f"device {name}", False, reason, REMEDY.format(name.split(":")[0]))
+        yield from _closed(config, dict(house.closed))
         for device in house.devices:
             support = device.backend.probe()
             facts = ", ".join(f"{k} {v}" for k, v in device.backend.facts().items())

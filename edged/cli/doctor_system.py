@@ -87,11 +87,14 @@ def sockets(config: Config) -> Iterator[Finding]:
 
 def serial(config: Config) -> Iterator[Finding]:
     """Serial lines that are configured, or that boards seem to hang on."""
-    named = [mcu.port for mcu in config.mcu]
+    named = [mcu.port for mcu in config.mcu if mcu.port]
     for port in sorted({*named, *(p for pattern in SERIAL for p in glob.glob(pattern))}):
         if not os.path.exists(port):
             yield Finding(f"port {port}", False, "[[mcu]] names it, and it is not there",
                           "plug the board in; `ls /dev/serial/by-id` shows what is")  # fmt: skip
+            continue
+        if not stat.S_ISCHR(os.stat(port).st_mode):
+            yield Finding(f"port {port}", port not in named, "is no serial port", "correct [[mcu]] port")
             continue
         allowed = os.access(port, os.R_OK | os.W_OK)
         remedy = f"sudo usermod -aG dialout {_user()}; then log in again"

@@ -49,7 +49,7 @@ def plan(
     shares = {name: float(share) for name, share in pairs(require, "--require").items()}
     with opened(config, backends or None) as house:
         entry = load_file(house, model, pin=pairs(pin, "--pin"), require=shares)
-        facts = explain(house.registry.ready(entry))
+        facts = explain(house.registry.ready(entry)) | {"unopened": dict(house.closed)}
     click.echo(json.dumps(facts, indent=1) if as_json else render(facts))
 
 

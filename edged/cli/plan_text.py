@@ -34,4 +34,7 @@ def render(facts: dict[str, Any]) -> str:
             ),
             *(f"  {line}" for line in part["steps"]),
         ]
+    lines += [
+        f"backend {n} is not open, and was not asked: {r}" for n, r in facts.get("unopened", {}).items()
+    ]
     return "\n".join(lines)

@@ -40,7 +40,7 @@ Log = Callable[[str], None]
 class House:
     """Opens backends as devices and owns their threads. `only` names the backends to open; None opens all
     that are registered, and tries those that cannot be opened again. `arrived` is called, on another thread,
-    when one of them could."""
+    when one of them could, or is back whose line failed while a model was loaded."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class House:
         walk.parity = self.parity if self.parity.rates else None
         if only is None:
             self.recovery.absent += [self._absent(name, walk) for name in self.closed]
+        self.recovery.returned = lambda: self.arrived()
         self.recovery.start()
 
     def _open(self, only: Sequence[str] | None, walk: Walk) -> Iterable[Device]:

@@ -7,14 +7,14 @@ is closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edged.backend import Delegate, RunContext
-from edged.errors import BackendError
+from edged.errors import BackendError, EdgedError
 from edged.graph.model import Graph, Model, Tensor
 from edged.graph.partition import Part, Partition
 from edged.runtime.device import Device
@@ -130,6 +130,8 @@ class Loaded:
     shared: list[RunContext] | None = None
     batched: dict[int, Loaded] = field(default_factory=dict)
     rooms: dict[int, BatchBuffers] = field(default_factory=dict)
+    unprepared: Mapping[Device, EdgedError] = field(default_factory=dict)
+    """Devices that had a part of it, and refused to make it ready."""
 
     @property
     def short(self) -> bool:

@@ -36,9 +36,21 @@ class Demand:
     log: Callable[[str], None] = lambda _text: None
 
 
-def device_costs(device: Device, model: Model, graph: Graph, measured: Measurements) -> split.Device:
+class UnpreparedError(Exception):
+    """`device` refuses its part, though it supports every node of it, and nothing else may have it."""
+
+    def __init__(self, device: Device, error: EdgedError) -> None:
+        super().__init__(str(error))
+        self.device, self.error = device, error
+
+
+def device_costs(
+    device: Device, model: Model, graph: Graph, measured: Measurements, refusal: str = ""
+) -> split.Device:
     """What the partition has to know of `device` for `graph`; measured times replace the backend's
-    estimates."""
+    estimates. With a `refusal`, it runs nothing."""
+    if refusal:
+        return split.Device(device.name, {}, dict.fromkeys(graph.nodes, refusal))
     times: dict[Node, float] = {}
     refusals: dict[Node, str] = {}
     known = set()
@@ -67,10 +79,15 @@ def _alone(node: Node) -> Graph:
 
 
 def divide(
-    model: Model, graph: Graph, devices: Sequence[Device], demand: Demand, measured: Measurements
+    model: Model,
+    graph: Graph,
+    devices: Sequence[Device],
+    demand: Demand,
+    measured: Measurements,
+    unprepared: Mapping[Device, EdgedError],
 ) -> split.Partition:
-    """The partition of `graph` among the devices that are up. Vendor-compiled nodes go to the backend that
-    claims them."""
+    """The partition of `graph` among the devices that are up, without the `unprepared`. Vendor-compiled nodes
+    go to the backend that claims them."""
     for node in graph.nodes:
         if node.op == "custom" and not any(d.backend.supports(node) for d in devices):
             names = ", ".join(d.name for d in devices)
@@ -83,7 +100,8 @@ def divide(
                 if missing
                 else "install or configure the backend of the vendor that the file was compiled for",
             )
-    costs = [device_costs(device, model, graph, measured) for device in devices]
+    why = {device: f"its part could not be made ready: {error}" for device, error in unprepared.items()}
+    costs = [device_costs(device, model, graph, measured, why.get(device, "")) for device in devices]
     macs = {node: node_macs(node) for node in graph.nodes}
     return split.partition(graph, costs, pin=demand.pin, require=demand.require, macs=macs)
 
@@ -116,8 +134,9 @@ def load(
     demand: Demand,
     measured: Measurements,
 ) -> Loaded:
-    """Makes `source` (verified, not yet optimised) ready on `devices`. Raises ModelError or BackendError;
-    nothing stays open then."""
+    """Makes `source` (verified, not yet optimised) ready on `devices`. Raises ModelError or UnpreparedError;
+    nothing stays open then. A device that refuses its part, and that the demand does not name, is done
+    without."""
     loaded = _load_shape(name, version, label, source, devices, demand, measured)
     size = 2
     while size <= demand.batch and not loaded.stateful:
@@ -171,9 +190,20 @@ def _load_shape(
 ) -> Loaded:
     model = optimise(source)
     graph, input_names, output_names = entry_graph(model)
-    found = divide(model, graph, devices, demand, measured)
-    places = places_of(graph, found.parts)
-    steps = _prepare(model, found, places, devices, demand)
+    unprepared: dict[Device, EdgedError] = {}
+    while True:
+        found = divide(model, graph, devices, demand, measured, unprepared)
+        places = places_of(graph, found.parts)
+        try:
+            steps = _prepare(model, found, places, devices, demand)
+            break
+        except UnpreparedError as refusal:
+            device = refusal.device
+            unprepared[device] = refusal.error
+            demanded = device.name in {*demand.pin.values(), *demand.require}
+            if device.backend.trusted or demanded or len(unprepared) == len(devices):
+                raise
+            demand.log(f"model {name} does without {device.name}: {refusal.error}")
     try:
         _check_fallbacks(graph, steps, demand)
     except EdgedError:
@@ -195,6 +225,7 @@ def _load_shape(
         resident_bytes=sum(step.delegate.resident_bytes() for step in steps),
         stateful=is_stateful(model),
         finals=places.finals,
+        unprepared=unprepared,
     )
 
 
@@ -236,7 +267,10 @@ def _prepare(
     try:
         for part in found.parts:
             device = by_name[part.device]
-            delegate = device.backend.prepare(context, Subgraph(part.graph, model))
+            try:
+                delegate = device.backend.prepare(context, Subgraph(part.graph, model))
+            except EdgedError as error:
+                raise UnpreparedError(device, error) from error
             delegates.append(delegate)
             inputs = tuple(places.index[t] for t in part.graph.inputs)
             outputs = tuple(places.index[t] for t in part.graph.outputs)

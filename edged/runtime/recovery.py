@@ -55,12 +55,15 @@ class Recovery:
 
     def __init__(self, registry: Registry, *, hang_seconds: float, log: Callable[[str], None]) -> None:
         self.registry = registry
+        registry.lost = lambda device, why: self._lose(device, DeviceState.DOWN, why)
         self.hang_seconds = hang_seconds
         self.log = log
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._patients: list[_Patient] = []
         self._postponed: set[Entry] = set()
         self.absent: list[Absent] = []
+        self.returned: Callable[[], None] = lambda: None
+        """Called when a device is back that a model could not be loaded without."""
         self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
 
     def start(self) -> None:
@@ -239,6 +242,9 @@ class Recovery:
         device.counters.readmissions += 1
         self.log(Line(f"device {device.name} is back", device=device.name))
         self._place_all(device)
+        if device in self.registry.awaited:
+            self.registry.awaited.discard(device)
+            self.returned()
 
     def _place_all(self, back: Device) -> None:
         """Places every model anew, now that `back` is there. When its line fails meanwhile, it is lost again,

@@ -7,11 +7,12 @@ Slow work (reading, partition, preparing) is done by the caller's thread for loa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from edged.errors import EdgedError, ModelError
+from edged.errors import EdgedError, LinkError, ModelError
+from edged.graph.model import Model
 from edged.journal import Line
 from edged.runtime import loading
 from edged.runtime.device import Device
@@ -51,6 +52,8 @@ class Registry:
         self.log = log
         self.entries: dict[str, Entry] = {}
         self.changing = threading.RLock()
+        self.lost: Callable[[Device, str], None] = lambda _device, _why: None
+        self.awaited: set[Device] = set()  # whose refusal was the end of a first load
         self._coming: set[str] = set()
 
     def up(self) -> list[Device]:
@@ -243,10 +246,27 @@ class Registry:
     def _make(self, entry: Entry, source: Source, demand: Demand, avoid: frozenset[str]) -> Loaded:
         model = source.read()
         devices = [d for d in self.up() if d.name not in avoid]
-        return loading.load(
-            entry.name, entry.version + 1, source.label, model, devices, _without(demand, avoid),
-            self.measured,
-        )  # fmt: skip
+        return self._loaded(entry, entry.version + 1, source.label, model, devices, _without(demand, avoid))
+
+    def _loaded(
+        self, entry: Entry, version: int, label: str, model: Model, devices: list[Device], demand: Demand
+    ) -> Loaded:
+        """The model made ready. A device whose line failed meanwhile counts as lost: it is probed, and the
+        model placed anew when it is back."""
+        failed: Mapping[Device, EdgedError] = {}
+        try:
+            made = loading.load(entry.name, version, label, model, devices, demand, self.measured)
+            failed = made.unprepared
+        except loading.UnpreparedError as refusal:
+            failed = {refusal.device: refusal.error}
+            if entry.current is None:
+                self.awaited.add(refusal.device)
+            raise refusal.error from None
+        finally:
+            for device, error in failed.items():
+                if isinstance(error, LinkError):
+                    self.lost(device, str(error))
+        return made
 
     def _serve(self, entry: Entry, made: Loaded) -> None:
         entry.version = made.version
@@ -264,7 +284,7 @@ class Registry:
             out = entry.avoid | {d.name for d in self.devices if not d.up}
             devices = [d for d in self.devices if d.name not in out]
             label, model, demand = entry.source.label, entry.source.read(), _without(entry.demand, out)
-            made = loading.load(entry.name, entry.version, label, model, devices, demand, self.measured)
+            made = self._loaded(entry, entry.version, label, model, devices, demand)
             with self.changing:
                 if entry.current is None:
                     made.close()  # unloaded or evicted meanwhile

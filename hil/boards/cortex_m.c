@@ -8,13 +8,15 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define CPACR REGISTER(0xE000ED88u)
+#define ICSR REGISTER(0xE000ED04u)
+#define VTOR REGISTER(0xE000ED08u)
 #define AIRCR REGISTER(0xE000ED0Cu)
 #define CFSR REGISTER(0xE000ED28u)
 #define SYSTICK_CONTROL REGISTER(0xE000E010u)
 #define SYSTICK_RELOAD REGISTER(0xE000E014u)
 #define SYSTICK_VALUE REGISTER(0xE000E018u)
 
-enum { MARK = 0x45644C66, SYSTICK_MOST = 0xFFFFFF, OUTBOX = 1024 };
+enum { MARK = 0x45644C66, SYSTICK_MOST = 0xFFFFFF, SYSTICK_PENDING = 1 << 26, OUTBOX = 1024, DRAINS_A_SECOND = 25 };
 
 extern uint32_t __data_from[], __data_begin[], __data_end[], __bss_begin[], __bss_end[], __stack_top[];
 
@@ -24,31 +26,35 @@ static volatile uint32_t wraps;
 static volatile uint8_t outbox[OUTBOX];
 static volatile uint32_t out_in, out_out;
 
-void cortex_m_start(void) {
+void cortex_m_start(bool watched) {
     if (board_life.mark != MARK) {
         memset(&board_life, 0, sizeof board_life);
         board_life.mark = MARK;
         board_life.cause = CAUSE_POWER;
     } else {
-        board_life.cause = next_cause ? next_cause : CAUSE_PIN;
+        board_life.cause = next_cause ? next_cause : watched ? CAUSE_WATCHDOG : CAUSE_PIN;
     }
-    if (board_life.cause != CAUSE_FAULT && board_life.cause != CAUSE_WATCHDOG) {
+    if (next_cause != CAUSE_FAULT && next_cause != CAUSE_WATCHDOG) { /* nobody was there to note them */
         board_life.pc = board_life.lr = board_life.reason = 0;
     }
     next_cause = 0;
-    board_life.boot++;
+    board_life.boot += board_life.boot == UINT32_MAX ? 2 : 1; /* 0 would stand for any */
     SYSTICK_RELOAD = SYSTICK_MOST;
     SYSTICK_VALUE = 0;
     SYSTICK_CONTROL = 7; /* on, interrupt, processor clock */
 }
 
+/* The counter goes down to 0, where a period ends. Its interrupt may come late (it is masked, or another one is served): it
+ * pends then, and counts when the counter was read behind the end. */
 uint32_t board_ticks(void) {
-    uint32_t before, value;
+    uint32_t before, passed;
+    bool late;
     do {
         before = wraps;
-        value = SYSTICK_VALUE;
+        passed = (0u - SYSTICK_VALUE) & SYSTICK_MOST;
+        late = (ICSR & SYSTICK_PENDING) != 0 && passed < SYSTICK_MOST / 2;
     } while (before != wraps);
-    return (before << 24) + (SYSTICK_MOST - value);
+    return ((before + late) << 24) + passed;
 }
 
 void board_mask(_Bool masked) {
@@ -108,6 +114,9 @@ _Noreturn static void restart(uint32_t cause) {
 _Noreturn void board_reset(void) {
     while (out_in != out_out) { /* the answer to who asked */
     }
+    uint32_t begin = board_ticks();
+    while (board_ticks() - begin < board.clock_hz / DRAINS_A_SECOND) { /* what the UART still holds */
+    }
     restart(CAUSE_ASKED);
 }
 
@@ -133,11 +142,14 @@ static void tick(void) {
     wraps++;
 }
 
+static const uintptr_t vectors[16 + PORT_INTERRUPTS];
+
 static void start(void) {
 #if __ARM_FP || __ARM_FEATURE_MVE
     CPACR |= 0xFu << 20; /* floats, and Helium */
     __asm volatile("dsb\n isb" ::: "memory");
 #endif
+    VTOR = (uintptr_t)vectors; /* of an image in RAM, nobody else has set it */
     memcpy(__data_begin, __data_from, (size_t)((char *)__data_end - (char *)__data_begin));
     memset(__bss_begin, 0, (size_t)((char *)__bss_end - (char *)__bss_begin));
     edged_serve();

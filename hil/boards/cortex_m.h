@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-void cortex_m_start(void);     /* boot count, reset cause, tick counter */
+void cortex_m_start(bool watched); /* boot count, reset cause (was it a watchdog that gives no NMI?), tick counter */
 void cortex_m_sent(void);      /* the port's send interrupt calls it: the UART takes another byte */
 void port_receive(void);       /* the UART's receive interrupt */
 void port_sent(void);          /* its send interrupt, where that is another one */

@@ -81,7 +81,7 @@ void board_watch(void) {
 }
 
 void board_start(void) {
-    cortex_m_start();
+    cortex_m_start(false); /* this watchdog comes as an NMI first */
 #ifdef PORT_WATCHDOG
     cmsdk_watchdog *dog = (cmsdk_watchdog *)PORT_WATCHDOG;
     dog->lock = UNLOCK;

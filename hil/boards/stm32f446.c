@@ -8,6 +8,7 @@
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define RCC_AHB1ENR REGISTER(0x40023830u)
 #define RCC_APB1ENR REGISTER(0x40023840u)
+#define RCC_CSR REGISTER(0x40023874u)
 #define GPIOA_MODER REGISTER(0x40020000u)
 #define GPIOA_AFRL REGISTER(0x40020020u)
 #define IWDG_KR REGISTER(0x40003000u)
@@ -20,7 +21,8 @@ typedef struct stm32_usart {
 } stm32_usart;
 
 #define USART2 ((stm32_usart *)0x40004400u)
-enum { RECEIVED = 1 << 5, SENDING_EMPTY = 1 << 7, CLOCK = 16000000, BAUD = 115200 };
+enum { OVERRUN = 1 << 3, RECEIVED = 1 << 5, SENDING_EMPTY = 1 << 7, CLOCK = 16000000, BAUD = 115200 };
+enum { FORGET_RESET = 1 << 24, WATCHDOG_RESET = 1 << 29 };
 
 #define FLASH_KEYR REGISTER(0x40023C04u)
 #define FLASH_SR REGISTER(0x40023C0Cu)
@@ -79,9 +81,14 @@ const edged_board board = {
     .flash = &flash,
 };
 
+/* An overrun interrupts until state and data were read, though no byte is there. */
 void port_receive(void) {
-    while (USART2->state & RECEIVED) {
-        edged_received((uint8_t)USART2->data);
+    uint32_t state;
+    while ((state = USART2->state) & (RECEIVED | OVERRUN)) {
+        uint8_t byte = (uint8_t)USART2->data;
+        if (state & RECEIVED) {
+            edged_received(byte);
+        }
     }
     if (USART2->control1 & USART2->state & SENDING_EMPTY) {
         cortex_m_sent();
@@ -105,12 +112,14 @@ void board_watch(void) {
 }
 
 void board_start(void) {
-    cortex_m_start();
+    bool watched = (RCC_CSR & WATCHDOG_RESET) != 0;
+    RCC_CSR |= FORGET_RESET;
+    cortex_m_start(watched);
     RCC_AHB1ENR |= 1u << 0;  /* GPIOA */
     RCC_APB1ENR |= 1u << 17; /* USART2 */
     GPIOA_MODER = (GPIOA_MODER & ~(0xFu << 4)) | 0xAu << 4;
     GPIOA_AFRL = (GPIOA_AFRL & ~(0xFFu << 8)) | 0x77u << 8;
-    USART2->divider = CLOCK / BAUD;
+    USART2->divider = (CLOCK + BAUD / 2) / BAUD;
     USART2->control1 = 1u << 13 | 1u << 5 | 1u << 3 | 1u << 2; /* on, receive interrupt, send, receive */
     NVIC_ENABLE[PORT_RECEIVE_INTERRUPT / 32] = 1u << PORT_RECEIVE_INTERRUPT % 32;
     IWDG_KR = 0xCCCC; /* on: its 32 kHz / 256, 4095 of them are 32 s */

@@ -56,6 +56,12 @@ def test_commented_sections_are_valid() -> None:
         ("[limits]\nzzz = 1\n", r"unknown key 'limits.zzz' \(known: connections, "),
         ("[cpu]\nthreads = 'two'\n", r"Expected `int`, got `str` - at `cpu.threads`"),
         ("[cpu\n", r"not valid TOML"),
+        ("[[mcu]]\nname='a'\nport='x'\n[[mcu]]\nname='a'\nport='y'\n", r"two \[\[mcu\]\] tables are named 'a'"),
+        ("[[mcu]]\nname='a'\nport='x'\n[[mcu]]\nname='b'\nport='x'\n", r"tables have the port 'x'"),
+        ("[[mcu]]\nport='x'\n[[mcu]]\nport='x'\n", r"tables are named 'x'"),
+        ("[[mcu]]\nname='a'\nbaud=0\n", r"\[\[mcu\]\] 'a': baud is 0 \(it is more than 0\)"),
+        ("[[mcu]]\nport='x'\npatience_seconds=-1.0\n", r"\[\[mcu\]\] 'x': patience_seconds is -1.0"),
+        ("[[mcu]]\nport='x'\nrun_seconds=nan\n", r"run_seconds is nan"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:

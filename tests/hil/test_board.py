@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labgrid.exceptions import NoDriverFoundError
 
 from edged.backend import PrepareContext, RunContext, Subgraph
 from edged.config import McuConfig
@@ -20,6 +19,11 @@ from edged.formats import tflite
 from edged.graph.evaluate import Evaluation
 from edged.runtime.house import seeded
 from edged_backends.mcu.backend import McuBackend, McuDelegate
+
+pytest.importorskip("labgrid", reason="rigs need labgrid: pip install 'edged[hil]'")
+
+from labgrid.exceptions import NoDriverFoundError
+
 from edged_backends.mcu.rig import drivers
 
 pytestmark = pytest.mark.timeout(180)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ imports:
 """
 
 
+@pytest.mark.skipif("EDGED_RIG" in os.environ, reason="it brings a rig of its own")
 @pytest.mark.skipif(bool(boards.MISSING), reason=boards.REASON or "everything is here")
 def test_the_board_tests_run_on_a_serial_port(tmp_path: Path) -> None:
     pytest.importorskip("labgrid", reason="rigs need labgrid: pip install 'edged[hil]'")

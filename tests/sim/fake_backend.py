@@ -98,6 +98,8 @@ class FakeBackend(Backend):
         self.link = link or Link()
         self.switch = Switch()
         self.prepared: list[FakeDelegate] = []
+        self.unready: Exception | None = None
+        """What prepare raises."""
 
     def supports(self, node: Node) -> Support:
         return no(f"{self.name} does not run {node.op}") if node.op in self.refuses else YES
@@ -106,6 +108,8 @@ class FakeBackend(Backend):
         return Cost(self.microseconds * len(subgraph.graph.nodes))
 
     def prepare(self, ctx: PrepareContext, subgraph: Subgraph) -> Delegate:
+        if self.unready is not None:
+            raise self.unready
         delegate = FakeDelegate(subgraph, self.switch)
         self.prepared.append(delegate)
         return delegate

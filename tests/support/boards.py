@@ -36,11 +36,13 @@ def opened(rig: QemuBoard, patience: float = 5.0) -> Board:
     return Board(partial(Port, str(rig.port), 115200), patience=patience)
 
 
-def hand_made(board: Board) -> bytes:
-    """The program of tests/sim/echo_board/add_one.c, compiled for the board's slot."""
+def hand_made(board: Board, add: int = 1) -> bytes:
+    """The program of tests/sim/echo_board/add_one.c, adding another number perhaps, compiled for the board's
+    slot."""
     identity = board.identity or board.identify()
+    source = (ROOT / "tests/sim/echo_board/add_one.c").read_bytes()
     files = {
-        "add_one.c": (ROOT / "tests/sim/echo_board/add_one.c").read_bytes(),
+        "add_one.c": source.replace(b"bytes[i] + 1", b"bytes[i] + %d" % add),
         "program.h": (RUNTIME / "program.h").read_bytes(),
     }
     place = Place(identity.target, identity.slot_address, identity.slot_bytes)

@@ -62,9 +62,8 @@ class McuDelegate(Delegate):
         self._macs = sum(node_macs(node) for node in self._nodes)
 
     def run(self, ctx: RunContext, inputs: Sequence[memoryview], outputs: Sequence[memoryview]) -> None:
-        board = self._backend.board
-        board.load(self.images)
-        found, self.ticks = board.run(inputs, [t.nbytes for t in self.outputs])
+        board, sizes = self._backend.board, [t.nbytes for t in self.outputs]
+        found, self.ticks = board.run(inputs, sizes, self.images)
         for view, data in zip(outputs, found, strict=True):
             view.cast("B")[:] = data
         self._backend.learn(self._macs, self.ticks)
@@ -74,8 +73,7 @@ class McuDelegate(Delegate):
     ) -> Sequence[StepTime]:
         """Times of each step on the board, without the line. Fewer runs than asked: a board is slow."""
         board = self._backend.board
-        board.load(self.images)
-        found = [board.stats(inputs)[1] for _ in range(min(runs, PROFILE_RUNS))]
+        found = [board.stats(inputs, self.images)[1] for _ in range(min(runs, PROFILE_RUNS))]
         tick_ns = 1e9 / max(1, self._backend.identity.clock_hz)
         return [
             StepTime(where, kernel, tick_ns * sum(ticks) / len(ticks))
@@ -111,6 +109,7 @@ class McuBackend(Backend):
         self._ticks_per_mac = FIRST_TICKS_PER_MAC
         self._measured = False
         self._survey: WeakKeyDictionary[Node, Support] = WeakKeyDictionary()
+        self._judged: tuple[str, int, int] | None = None  # what board the survey is of
         try:
             self.identity = self._identify()
         except EdgedError:
@@ -125,6 +124,10 @@ class McuBackend(Backend):
                 f"{self.name} says it is a {found.target}, which nothing can be compiled for",
                 remedy=f"set [[mcu]] target to one of {', '.join(TARGETS)}",
             )
+        facts = self.target, found.slot_bytes, found.arena_bytes
+        if facts != self._judged:  # another board hangs there now
+            self._survey.clear()
+            self._judged = facts
         return found
 
     def supports(self, node: Node) -> Support:
@@ -182,7 +185,7 @@ class McuBackend(Backend):
             raise BackendError(f"{self.name}: {refusal}")
         files = {name: text for name, text in made.files.items() if name.endswith(COMPILED)}
         here = self.identity
-        programs = Programs(self._folders(ctx.cache_dir))
+        programs = Programs(self._folders(ctx.cache_dir), log=ctx.log)
         images = {
             address: programs.get(files, Place(self.target, address, here.slot_bytes))
             for address in (here.slot_address, here.other_address)

@@ -1,8 +1,8 @@
 """The conversation with one board: identify, load a program, run it. Blocks; one thread at a time.
 
 Everything that goes wrong on the line or on the board is a LinkError, after which the board has to identify
-itself again. What a run returns is checked end to end: the board compares a CRC-32 over all inputs before it
-runs, the host one over all outputs after it.
+itself again. What a run returns is checked end to end: the board compares a CRC-32 over all inputs, and the
+program's name, before it runs, the host a CRC-32 over all outputs after it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ TRIES = 2  # of a chunk, before it is cut in halves
 ENDLESS = 1 << 30  # of what cannot be cut: the same sequence number until the board counts as gone
 GROW_AFTER = 24  # chunks in a row that needed no second sending
 POLL = 0.5
+Program = bytes | Mapping[int, bytes]
+"""For boards with flash: compiled for each slot's address."""
 
 
 @dataclass(slots=True)
@@ -79,13 +81,12 @@ class Board:
             self._do([_Job(Kind.IDENTIFY, b"", answers.append)], greeted=True)
             self._link.version = messages.agreed(answers[-1], self.spoken)
             found = messages.identity(answers[-1])
-            if self.identity is None or found.boot != self.identity.boot:
-                self.loaded = found.held if any(found.held) else b""
+            self.loaded = found.held if any(found.held) else b""
             self.identity = found
             self._link.boot, self._link.window = found.boot, max(1, found.window)
             return found
 
-    def load(self, program: bytes | Mapping[int, bytes]) -> None:
+    def load(self, program: Program) -> None:
         """Puts a program into the slot, unless it is there already. `program`: for boards with flash,
         compiled for each slot's address; the slot that is not in use takes it."""
         with self._lock:
@@ -93,7 +94,9 @@ class Board:
             if self.loaded in [hashlib.sha256(image).digest() for image in images.values()]:
                 return
             identity = self._known()
-            image = images[identity.slot_address]
+            image = images.get(identity.slot_address)
+            if image is None:
+                raise LinkError(f"the program was compiled for another slot than {identity.slot_address:#x}")
             digest = hashlib.sha256(image).digest()
             if len(image) > identity.slot_bytes:
                 raise LinkError(f"the program has {len(image)} bytes, the slot {identity.slot_bytes}")
@@ -110,9 +113,14 @@ class Board:
                     identity, slot_address=here, other_address=other, held=digest, spare=identity.held
                 )
 
-    def run(self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int]) -> tuple[list[bytes], int]:
-        """Outputs of `sizes` bytes each, and the board's ticks that the run took."""
+    def run(
+        self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int], program: Program | None = None
+    ) -> tuple[list[bytes], int]:
+        """Outputs of `sizes` bytes each, and the board's ticks that the run took. `program` is loaded before,
+        as `load` does, and no other thread loads another one between."""
         with self._lock:
+            if program is not None:
+                self.load(program)
             ticks, wanted, _ = self._run(Kind.RUN, inputs)
             outputs = [bytearray(size) for size in sizes]
             self._do([job for area, into in enumerate(outputs) for job in self._reads(area, into)])
@@ -124,12 +132,16 @@ class Board:
                 raise LinkError("the outputs that arrived are not those that the board computed")
             return [bytes(output) for output in outputs], ticks
 
-    def stats(self, inputs: Sequence[bytes | memoryview]) -> tuple[int, list[int]]:
+    def stats(
+        self, inputs: Sequence[bytes | memoryview], program: Program | None = None
+    ) -> tuple[int, list[int]]:
         """Runs once; the board's ticks of all, and those of each step. Steps from messages.TAPS on are one
-        sum."""
+        sum. `program` as in `run`."""
         with self._lock:
+            if program is not None:
+                self.load(program)
             ticks, _, body = self._run(Kind.STATS, inputs)
-            ends = [end for (end,) in struct.iter_unpack("<I", body)]
+            ends = [end for (end,) in struct.iter_unpack("<I", body[: len(body) // 4 * 4])]
             return ticks, [end - begin for begin, end in pairwise([0, *ends])]
 
     def _run(self, kind: Kind, inputs: Sequence[bytes | memoryview]) -> tuple[int, int, bytes]:
@@ -141,7 +153,9 @@ class Board:
             jobs += self._writes(area, data)
         self._do(jobs)
         answers: list[bytes] = []
-        self._do([_Job(kind, messages.RUN.pack(crc), answers.append, patience=self.run_seconds)])
+        self._do([_Job(kind, messages.RUN.pack(crc, self.loaded), answers.append, patience=self.run_seconds)])
+        if len(answers[-1]) < messages.RAN.size:
+            raise LinkError(f"the board sent {len(answers[-1])} bytes of how the run went")
         status, ticks, wanted = messages.RAN.unpack_from(answers[-1])
         if status:
             raise LinkError(f"the program on the board failed with status {status}")
@@ -219,7 +233,7 @@ class Board:
 
     def _converse(self, waiting: deque[_Job], port: Port, greeted: bool) -> None:
         link, asked = self._link, dict[int, _Job]()
-        heard = monotonic()
+        heard, arrived = monotonic(), 0
         while waiting or asked:
             now = monotonic()
             while waiting and len(asked) < 2 * link.window:
@@ -231,15 +245,16 @@ class Board:
                 port.write(data, self.patience)
             data = port.read(min(POLL, (link.timer or now) - monotonic()))
             now = monotonic()
+            arrived += len(data)
             link.receive_data(data, now)
             link.handle_timer(now)
             for event in link.events():
                 if isinstance(event, Replied):
-                    heard = now
+                    heard, arrived = now, 0
                 self._event(event, asked, waiting, greeted)
             limit = self.patience + max((job.patience for job in asked.values()), default=0.0)
             if now - heard > limit:
-                raise LinkError(f"no answer for {now - heard:.1f} s")
+                raise _silence(now - heard, arrived)
 
     def _event(
         self,
@@ -251,11 +266,16 @@ class Board:
         if isinstance(event, Booted):
             if not greeted:
                 raise LinkError(f"the board was reset ({self._cause(event.body)})")
+            if event.boot != self._link.boot and any(job.kind is Kind.RESET for job in asked.values()):
+                self._link.forget()  # this is the answer: the reset cut the other one off
+                asked.clear()
             return
         job = asked.pop(event.seq, None)
         if job is None:
             return
         if isinstance(event, Refused):
+            if job.kind is Kind.RESET and event.body[:1] == bytes((messages.Refusal.BOOT,)):
+                return  # it has happened
             raise LinkError(f"the board refused {job.kind.name}: {messages.reason(event.body)}")
         if isinstance(event, Lost):
             waiting.extendleft(self._pieces(job))
@@ -263,7 +283,7 @@ class Board:
         job.done(event.body)
         self._calm += 1
         if self._calm >= GROW_AFTER and self.identity is not None:
-            self._chunk = min(2 * self._chunk, self.identity.frame_bytes // 2)
+            self._chunk = max(LEAST_CHUNK, min(2 * self._chunk, self.identity.frame_bytes // 2))
             self._calm = 0
 
     def _pieces(self, job: _Job) -> list[_Job]:
@@ -281,3 +301,14 @@ class Board:
         if found.cause in (2, 3):
             return f"{cause} at pc {found.fault_pc:#x}, lr {found.fault_lr:#x}, CFSR {found.fault_reason:#x}"
         return cause
+
+
+def _silence(seconds: float, arrived: int) -> LinkError:
+    """No answer, though `arrived` bytes came."""
+    text = f"no answer for {seconds:.1f} s"
+    if not arrived:
+        return LinkError(text)
+    return LinkError(
+        f"{text}; {arrived} bytes that are none came",
+        remedy="is it edged's firmware, and is [[mcu]] baud the board's?",
+    )

@@ -14,14 +14,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edged.backend import silent
 from edged.errors import BackendError
 from edged_backends.mcu.elf import flat
 
 SECONDS = 300.0
+DIGEST_BYTES = 32
 FREESTANDING = Path(__file__).with_name("freestanding")
 FLAGS = (
     *("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections"),
@@ -111,14 +113,15 @@ def compilers() -> Sequence[Compiler]:
     if importlib.util.find_spec("ziglang") is not None:
         zig = (sys.executable, "-m", "ziglang")
         found.append(Compiler("zig", (*zig, "cc"), _said([*zig, "version"])))
-    return found
+    return [compiler for compiler in found if compiler.version]
 
 
 def _said(command: Sequence[str]) -> str:
+    """The version; "" of a compiler that does not even tell that."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"unusable: {error}"
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return done.stdout.strip()
 
 
@@ -133,25 +136,61 @@ def digest(files: Mapping[str, bytes], place: Place) -> str:
 
 class Programs:
     """Compiled programs: looked for in `folders` (the cache first, then delivered ones), compiled into the
-    first."""
+    first. A file is the program and its SHA-256: one that was cut off, or changed, is told to `log` and
+    passed over."""
 
-    def __init__(self, folders: Sequence[Path], available: Sequence[Compiler] | None = None) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        available: Sequence[Compiler] | None = None,
+        log: Callable[[str], None] = silent,
+    ) -> None:
         self.folders = list(folders)
         self._available = available
+        self._log = log
 
     def get(self, files: Mapping[str, bytes], place: Place) -> bytes:
         """The bytes for `place`. `files`: name -> text of every source and header. BackendError with the
         compiler's own words, or when there is none."""
         name = f"{digest(files, place)}.bin"
         for folder in self.folders:
-            try:
-                return (folder / name).read_bytes()
-            except OSError:
-                continue
+            found = self._read(folder / name)
+            if found:
+                return found
         data = self._compile(files, place)
         if self.folders:
-            _keep(self.folders[0] / name, data)
+            self._keep(self.folders[0] / name, data)
         return data
+
+    def _read(self, path: Path) -> bytes:
+        """The program in the file; b"" where there is none."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            self._log(f"{path} cannot be read: {error.strerror}")
+            return b""
+        program, kept = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+        if not program or hashlib.sha256(program).digest() != kept:
+            self._log(f"{path} is damaged: it is not what was compiled")
+            return b""
+        return program
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        """Whole or not at all: another process may look for it at the same time. Not kept, it is compiled
+        again the next time."""
+        name = ""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data + hashlib.sha256(data).digest())
+            os.replace(name, path)
+        except OSError as error:
+            self._log(f"{path.parent} keeps no compiled programs: {error.strerror}")
+            if name:
+                Path(name).unlink(missing_ok=True)
 
     def _compile(self, files: Mapping[str, bytes], place: Place) -> bytes:
         available = compilers() if self._available is None else self._available
@@ -160,8 +199,11 @@ class Programs:
                 "there is no compiler for boards, and no compiled program was delivered with the model",
                 remedy="apt-get install gcc-arm-none-eabi, or pip install ziglang",
             )
-        with tempfile.TemporaryDirectory(prefix="edged-mcu-") as folder:
-            return _build(available[0], files, place, Path(folder))
+        try:
+            with tempfile.TemporaryDirectory(prefix="edged-mcu-") as folder:
+                return _build(available[0], files, place, Path(folder))
+        except OSError as error:
+            raise BackendError(f"no place to compile in: {error}", remedy="free some disk space") from None
 
 
 def target(name: str) -> Target:
@@ -200,12 +242,3 @@ def _run(command: Sequence[str], compiler: Compiler) -> None:
         lines = [line for line in done.stderr.splitlines() if any(word in line for word in TELLING)]
         said = "; ".join(lines[:3]) or done.stderr[-300:]
         raise BackendError(f"{compiler.kind} {compiler.version} refused the program: {said}")
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """Whole or not at all: another process may look for it at the same time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(name, path)

@@ -31,7 +31,7 @@ class Kind(IntEnum):
     IDENTIFY = 1
     WRITE = 2  # area, offset, bytes
     SEAL = 3  # size, SHA-256: what was written to the slot becomes the program, if it is whole
-    RUN = 4  # CRC-32 of all inputs -> status, ticks, CRC-32 of all outputs
+    RUN = 4  # CRC-32 of all inputs, begin of the program's SHA-256 -> status, ticks, CRC-32 of all outputs
     READ = 5  # output, offset, length -> bytes
     RESET = 6
     STATS = 7  # as RUN -> the same, and ticks from the begin to the end of each step (TAPS at most)
@@ -48,6 +48,7 @@ class Refusal(IntEnum):
     DIGEST = 5
     PROGRAM = 6
     INPUTS = 7
+    OTHER = 8
 
 
 REASONS = {
@@ -58,8 +59,9 @@ REASONS = {
     Refusal.DIGEST: "the program that arrived is not the one that was sent",
     Refusal.PROGRAM: "it holds no program, or one of another layout or for another place",
     Refusal.INPUTS: "the inputs that arrived are not those that were sent",
+    Refusal.OTHER: "it holds another program",
 }
-WRITE, SEAL, RUN, READ = (struct.Struct(s) for s in ("<HI", "<I32s", "<I", "<HIH"))
+WRITE, SEAL, RUN, READ = (struct.Struct(s) for s in ("<HI", "<I32s", "<I4s", "<HIH"))
 RAN = struct.Struct("<iII")
 VERSIONS = struct.Struct("<BB")
 IDENTITY = struct.Struct("<16s16sIIIIIIIHBBIIII32s32s32s")
@@ -72,8 +74,9 @@ class Identity:
     """What a board says of itself. `versions` of the link are its oldest and newest; `frame_bytes` is the
     most that one message may carry, `window` how many requests it can hold unread; `fault_*` describe the
     crash that the last reset came from (cause 3). `other_address`: of a board with flash, the slot that the
-    next program does not go to; `held` is the SHA-256 of the program there, which it keeps over a reset, and
-    `spare` of a whole one in the other, which SEAL alone makes the one that runs; zeros for none."""
+    next program does not go to. `held` is the SHA-256 of the program that runs (with flash it is kept over a
+    reset), and `spare` of a whole one in the slot for the next, which SEAL alone makes the one that runs;
+    zeros for none, and for one that was linked into the firmware."""
 
     versions: tuple[int, int]
     board: str
@@ -132,7 +135,8 @@ def agreed(body: bytes, spoken: tuple[int, int] = (OLDEST, NEWEST)) -> int:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0")[0].decode("ascii", "replace")
+    """Printable, whatever a board says: people read it in terminals."""
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in raw.split(b"\0")[0])
 
 
 def reason(body: bytes) -> str:

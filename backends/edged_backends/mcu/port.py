@@ -1,13 +1,16 @@
 """A serial port: bytes in, bytes out, with time limits. Opened by pyserial, which knows baud rates and locks;
-read and written with select, so that nothing ever blocks for longer than it may.
+read and written with poll, so that nothing ever blocks for longer than it may.
 
 Knows no frames and no board.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import stat
+import termios
 from contextlib import suppress
 from time import monotonic
 
@@ -27,15 +30,16 @@ class Port:
         self.path = path
         try:
             self._serial = serial.Serial(path, baud, timeout=0, exclusive=True)
-        except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise LinkError(f"{path} cannot be opened: {error}", remedy=_remedy(path)) from None
+        except (OSError, ValueError, OverflowError, termios.error) as error:  # SerialException is an OSError
+            raise LinkError(
+                f"{path} cannot be opened: {_words(error)}", remedy=_remedy(path, error)
+            ) from None
         self._fd: int = self._serial.fileno()
 
     def read(self, seconds: float) -> bytes:
         """What has arrived, waiting for it for at most `seconds`; b"" when nothing did."""
         try:
-            ready, _, _ = select.select([self._fd], [], [], max(0.0, seconds))
-            if not ready:
+            if not self._ready(select.POLLIN, seconds):
                 return b""
             data = os.read(self._fd, CHUNK)
         except BlockingIOError:
@@ -51,8 +55,7 @@ class Port:
         left, end = memoryview(data), monotonic() + seconds
         while left:
             try:
-                _, ready, _ = select.select([], [self._fd], [], max(0.0, end - monotonic()))
-                if not ready:
+                if not self._ready(select.POLLOUT, end - monotonic()):
                     raise LinkError(f"{self.path} takes no bytes: the board or its adapter stands still")
                 left = left[os.write(self._fd, left) :]
             except BlockingIOError:
@@ -60,14 +63,30 @@ class Port:
             except (OSError, ValueError) as error:
                 raise LinkError(f"{self.path} is gone: {error}") from None
 
+    def _ready(self, event: int, seconds: float) -> bool:
+        """Can it be read or written? (select ends at descriptor 1023, a busy daemon does not.)"""
+        wait = select.poll()
+        wait.register(self._fd, event)
+        return bool(wait.poll(max(0.0, seconds) * 1000))
+
     def close(self) -> None:
         with suppress(OSError):
             self._serial.close()
 
 
-def _remedy(path: str) -> str:
+def _words(error: Exception) -> str:
+    """What happened, once: pyserial repeats the path and the number."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error)
+
+
+def _remedy(path: str, error: Exception) -> str:
     if not os.path.exists(path):
         return "plug the board in, or correct [[mcu]] port"
+    if not stat.S_ISCHR(os.stat(path).st_mode):
+        return "it is no serial port: correct [[mcu]] port"
     if not os.access(path, os.R_OK | os.W_OK):
         return "sudo usermod -aG dialout edged"
-    return "does another program have it open?"
+    if getattr(error, "errno", None) in (errno.EAGAIN, errno.EBUSY):
+        return "another program has it open, or another [[mcu]] names the same board"
+    return "is it a serial port, and does its adapter know [[mcu]] baud?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,9 @@ def test_a_board_that_stands_still_is_given_up_and_its_late_answer_is_stale(rig:
     rig.control("cont")
     board.patience = 5.0
     board.identify()
+    before = board.link.counts.sent
+    board.load(boards.hand_made(board))
+    assert board.link.counts.sent == before, "it has kept its program"
     for seed in range(5):
         add_one(board, seed)
     board.close()
@@ -189,6 +193,28 @@ def test_a_host_that_has_forgotten_the_boards_versions_names_both(board: Board) 
     board.spoken = (NEWEST + 1, NEWEST + 8)
     with pytest.raises(LinkError, match=r"speaks versions 1 to 1 of the link, this edged 2 to 9.*the board's firmware"):
         board.identify()
+
+
+def test_a_load_between_a_load_and_its_run_is_not_possible(board: Board) -> None:
+    """Another thread makes another model ready for the same board meanwhile."""
+    one, two = (boards.hand_made(board, add) for add in (1, 2))
+    end = threading.Event()
+
+    def other() -> None:
+        while not end.is_set():
+            board.load(two)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        for seed in range(20):
+            data = bytes(random.Random(seed).randrange(200) for _ in range(COUNT))
+            (found,), _ = board.run([data], [COUNT], one)
+            assert found == bytes(b + 1 for b in data)
+            board.stats([data], one)
+    finally:
+        end.set()
+        thread.join()
 
 
 def test_ticks_of_each_step(board: Board) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,45 @@ def test_it_is_kept_and_found_without_a_compiler(tmp_path: Path) -> None:
     assert Programs([tmp_path / "other", tmp_path / "cache"], []).get(FILES, PLACE) == made
     with pytest.raises(BackendError, match="no compiler for boards"):
         Programs([tmp_path / "cache"], []).get({**FILES, "half.h": b"#define HALF 22\n"}, PLACE)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda d: d[:-1], lambda d: d[:40], lambda d: b"", lambda d: b"\x01" + d[1:]]
+)
+def test_a_damaged_file_is_told_and_never_taken(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    made = Programs([tmp_path], [kind("gcc")]).get(FILES, PLACE)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(spoil(file.read_bytes()))
+    told: list[str] = []
+    with pytest.raises(BackendError, match="no compiler for boards"):
+        Programs([tmp_path], [], told.append).get(FILES, PLACE)
+    assert told == [f"{file} is damaged: it is not what was compiled"]
+    assert Programs([tmp_path], [kind("gcc")]).get(FILES, PLACE) == made
+    assert Programs([tmp_path], []).get(FILES, PLACE) == made
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(b"no folder")
+    told: list[str] = []
+    assert Programs([place], [kind("gcc")], told.append).get(FILES, PLACE)
+    assert told[-1].startswith(f"{place} keeps no compiled programs")
+
+
+def test_a_compiler_that_does_not_start_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "arm-none-eabi-gcc"
+    broken.write_text("#!/bin/sh\nexit 127\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "gcc" not in [found.kind for found in compilers()]
+
+
+def test_a_full_disk_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(BackendError, match="no place to compile in"):
+        Programs([], [kind("gcc")]).get(FILES, PLACE)
 
 
 def test_the_digest_tells_sources_and_places_apart() -> None:

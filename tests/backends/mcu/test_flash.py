@@ -7,6 +7,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -16,6 +17,7 @@ from edged_backends.mcu.board import Board, _Job
 from edged_backends.mcu.compile import Place, Programs
 from edged_backends.mcu.messages import Identity, Kind
 from edged_backends.mcu.rig.firmware import RUNTIME
+from edged_backends.mcu.rig.proxy import Faults
 from edged_backends.mcu.rig.qemu import QemuBoard
 from support import boards
 
@@ -165,4 +167,24 @@ def test_a_program_for_the_other_slot_is_refused(board: Board) -> None:
     with pytest.raises(LinkError, match="for another place"):
         board.load({first.other_address: wrong})
     board.identify()
+    assert adds(board) == 1
+
+
+def test_a_run_names_its_program(rig: QemuBoard, board: Board) -> None:
+    """A power cut may give the board the same life's number again, and its greeting may be lost; it then runs what was
+    written last, not what was chosen last."""
+    first = board.identify()
+    one, two = program(first, 1), program(first, 2)
+    board.load(one)
+    board.load(two)
+    board.load(one)
+    rig.proxy.faults = Faults(drop=1.0)
+    rig.reset()
+    sleep(0.5)
+    rig.proxy.faults = Faults()
+    board.link.boot += 1
+    with pytest.raises(LinkError, match="another program"):
+        adds(board)
+    board.identify()
+    board.load(one)
     assert adds(board) == 1

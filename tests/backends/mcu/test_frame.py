@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from hashlib import sha256
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_the_c_half_reads_what_python_writes() -> None:
         request(Kind.IDENTIFY, 5, boot=8),
         request(Kind.IDENTIFY, 6, version=9),
         request(77, 7),
-        request(Kind.RUN, 8, messages.RUN.pack(0)),
+        request(Kind.RUN, 8, messages.RUN.pack(0, bytes(4))),
         request(Kind.SEAL, 9, messages.SEAL.pack(700, bytes(32))),
     ]
     answers = said(b"".join(writes))
@@ -117,3 +118,21 @@ def test_the_c_half_reads_what_python_writes() -> None:
         (messages.ERROR, 9, refused.DIGEST),
     ]
     assert messages.identity(answers[3][2]).board == "host"
+
+
+def test_what_was_just_done_is_not_done_again() -> None:
+    """A SEAL or an ERASE that comes again was only slow; done again each time, it would keep the host waiting."""
+    data = bytes(700)
+    right, wrong = (messages.SEAL.pack(700, digest) for digest in (sha256(data).digest(), bytes(32)))
+    answers = said(
+        request(Kind.WRITE, 1, messages.WRITE.pack(messages.SLOT_AREA, 0) + data)
+        + request(Kind.SEAL, 2, wrong)
+        + request(Kind.SEAL, 2, right)
+        + request(Kind.SEAL, 3, right)
+        + request(Kind.ERASE, 3)
+        + request(Kind.SEAL, 3, wrong)
+    )
+    refused = messages.Refusal
+    assert [body[0] if kind == messages.ERROR else None for kind, _, body in answers] == [
+        None, refused.DIGEST, refused.DIGEST, refused.PROGRAM, None, refused.DIGEST,
+    ]  # fmt: skip

@@ -76,7 +76,8 @@ def seal(roll: Roll, image: bytes) -> bytes:
 
 
 def run(roll: Roll, image: bytes) -> bytes:
-    return messages.RUN.pack(roll.choice((crc32(bytes(INPUT)), roll.getrandbits(32))))
+    name = roll.choice((hashlib.sha256(image).digest(),) * 4 + (bytes(4),))
+    return messages.RUN.pack(roll.choice((crc32(bytes(INPUT)), roll.getrandbits(32))), name)
 
 
 def zero(roll: Roll, image: bytes) -> bytes:

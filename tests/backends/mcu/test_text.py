@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from pathlib import Path
@@ -14,11 +15,12 @@ from edged.backend import Subgraph
 from edged.graph.evaluate import Evaluation
 from edged.graph.passes import optimise
 from edged.runtime.house import seeded
+from edged_backends.mcu import messages
 from edged_backends.mcu.codegen import generate, write
-from edged_backends.mcu.frame import frame
+from edged_backends.mcu.frame import Frames, frame
 from edged_backends.mcu.messages import HEADER, NEWEST, REPLY, Kind
 from edged_backends.mcu.rig.firmware import RUNTIME
-from support import boards, host_board
+from support import boards, host_board, paced_board
 from support.small_models import chain
 
 READY = "m-ready"
@@ -52,6 +54,31 @@ def test_frames_before_and_after_text_are_answered() -> None:
     assert status == 0, report
     assert out.count(b"m-name-dut") == 1
     assert out.count(bytes([NEWEST, Kind.IDENTIFY | REPLY, 0x25, 0x25])) == 2
+
+
+def test_floats_announced_for_one_program_are_not_kept_for_another() -> None:
+    """Of the same size, and one does not tell what its numbers mean."""
+    with paced_board.PacedBoard(paced_board.build(chain(layers=2))) as machine:
+        telling = machine.descriptors[1]
+        silent = telling[:-8] + bytes(8)  # its last field, `ends`
+        size = int(chain(layers=2).main.inputs[0].nbytes)
+
+        def load(image: bytes, seq: int) -> None:
+            write = messages.WRITE.pack(messages.SLOT_AREA, 0) + image
+            seal = messages.SEAL.pack(len(image), hashlib.sha256(image).digest())
+            said = machine.step(
+                frame(HEADER.pack(NEWEST, Kind.WRITE, seq, 0) + write)
+                + frame(HEADER.pack(NEWEST, Kind.SEAL, seq + 1, 0) + seal)
+            )
+            assert [HEADER.unpack_from(c)[1] for c in Frames(4096).receive(said)] == [
+                Kind.WRITE | REPLY,
+                Kind.SEAL | REPLY,
+            ]
+
+        load(telling, 1)
+        assert b"m-[Expecting" in machine.step(b"db load %d%%" % (4 * size))
+        load(silent, 3)
+        assert b"e-[More bytes" in machine.step(b"db 0000803f%")
 
 
 def test_no_text_harms_the_firmware() -> None:

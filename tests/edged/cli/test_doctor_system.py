@@ -41,6 +41,13 @@ def test_a_board_that_is_not_there(tmp_path: Path) -> None:
     assert "plug the board in" in finding.remedy
 
 
+def test_a_port_that_is_a_file_or_not_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = Config(mcu=(McuConfig(port=str(tmp_path / "file")), McuConfig(name="none")))
+    (finding,) = (f for f in doctor_system.serial(config) if not f.what.startswith("port /dev/"))
+    assert (finding.ok, finding.seen, finding.remedy) == (False, "is no serial port", "correct [[mcu]] port")
+
+
 @pytest.mark.parametrize(("offset", "ok"), [(0.0, True), (-40 * 365 * 86400.0, False)])
 def test_a_clock_before_our_own_files_is_wrong(offset: float, ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     now = doctor_system.BUILT.stat().st_mtime + 3600 + offset

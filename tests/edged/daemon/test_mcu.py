@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -200,6 +202,24 @@ def test_a_board_that_comes_later_is_taken(tmp_path: Path, known: Known) -> None
         here.until(lambda: bool(here.daemon.control("status")["models"]))
         assert here.on_board()
         here.ask(known, 3)
+
+
+def edged(here: Site, *words: str) -> str:
+    """What a command prints, of a user who has the daemon's configuration."""
+    command = [sys.executable, "-m", "edged", "--config", str(here.daemon.config), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_doctor_and_plan_beside_the_daemon_that_has_the_board(tmp_path: Path, known: Known) -> None:
+    absent = '[[mcu]]\nname = "absent"\nport = "/dev/no-such-board"'
+    with site(tmp_path, MODELS["int8"], f"{PINNED}\n{absent}") as here:
+        here.ask(known, 3)
+        said = edged(here, "doctor")
+        assert "ok  device mcu:b0: the daemon has it: up, 3 runs, 0 failures" in said
+        assert "BAD device mcu:absent: /dev/no-such-board cannot be opened" in said
+        planned = edged(here, "plan", str(MODELS["int8"]))
+        assert "backend mcu:b0 is not open, and was not asked: " in planned
+        assert "another program has it open" in planned
 
 
 def lose(here: Site, how: str) -> None:

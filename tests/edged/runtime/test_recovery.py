@@ -8,8 +8,10 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from edged.errors import BackendError, LinkError
 from edged.runtime import recovery
 from edged.runtime.device import DeviceState
+from edged.runtime.entry import Entry
 from edged_ipc.codes import Code
 from sim.fake_backend import FakeBackend
 from support.runtime_bench import Bench, ask, expected, got, put
@@ -144,3 +146,67 @@ def test_our_own_kernels_answer_for_themselves(make_bench: Make) -> None:
     assert answer.text == "cpu: told to fail"
     assert bench.devices[0].up
     assert ask(bench, session).wait() is Code.OK
+
+
+def _devices(entry: Entry) -> list[str]:
+    assert entry.current is not None
+    return [step.device.name for step in entry.current.steps]
+
+
+def test_a_device_that_cannot_make_its_part_ready_is_done_without(make_bench: Make) -> None:
+    bench, _cpu, npu = _pair(make_bench)
+    npu.unready = BackendError("no compiler here")
+    model = chain()
+    entry = bench.load("m", model, log=bench.lines.append)
+    assert _devices(entry) == ["cpu"]
+    assert all("npu refuses it: its part could not be made ready: no compiler here" in why
+               for why in entry.current.partition.reason.values())  # fmt: skip
+    assert any("does without npu: no compiler here" in line for line in bench.lines)
+    assert bench.devices[1].up, "other models may run there"
+    session = bench.open("m")
+    put(session, X)
+    assert ask(bench, session).wait() is Code.OK
+    np.testing.assert_array_equal(got(session), expected(model, X))
+
+
+def test_what_is_pinned_or_alone_is_refused_with_the_devices_words(make_bench: Make) -> None:
+    bench, _cpu, npu = _pair(make_bench)
+    npu.unready = BackendError("no compiler here")
+    model = chain()
+    with pytest.raises(BackendError, match=r"^no compiler here"):
+        bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})
+    with pytest.raises(BackendError, match=r"^no compiler here"):
+        bench.load("m", model, require={"npu": 0.5})
+    alone = make_bench(npu)
+    with pytest.raises(BackendError, match=r"^no compiler here"):
+        alone.load("m", model)
+
+
+def test_a_line_that_fails_at_a_load_is_probed_and_the_model_comes_back(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    bench, _cpu, npu = _pair(make_bench)
+    npu.unready, npu.switch.well = LinkError("unplugged"), False
+    entry = bench.load("m", chain())
+    assert _devices(entry) == ["cpu"]
+    device = bench.devices[1]
+    assert (device.state, device.reason) in [(DeviceState.DOWN, "unplugged"), (DeviceState.DOWN, "still ill")]
+    npu.unready, npu.switch.well = None, True
+    _until(lambda: _devices(entry) == ["npu"])
+
+
+def test_a_pinned_model_whose_first_load_met_a_failing_line_is_asked_for_again(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    bench, _cpu, npu = _pair(make_bench)
+    returned: list[bool] = []
+    bench.recovery.returned = lambda: returned.append(True)
+    model = chain()
+    npu.unready = LinkError("unplugged")
+    with pytest.raises(LinkError, match=r"^unplugged"):
+        bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})
+    npu.unready = None
+    _until(lambda: bool(returned) and bench.devices[1].up)
+    assert _devices(bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})) == ["npu"]

@@ -10,6 +10,7 @@ import abc
 import shlex
 import subprocess
 import tempfile
+from contextlib import closing
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -169,20 +170,22 @@ class SerialBoardDriver(Driver, BoardProtocol):  # type: ignore[misc]
     def flash(self) -> None:
         if not self.flash_command:
             return
-        command = shlex.split(self.flash_command)
         try:
+            command = shlex.split(self.flash_command)
             subprocess.run(command, check=True, timeout=FLASH_SECONDS, capture_output=True, text=True)
-        except (OSError, subprocess.SubprocessError) as error:
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr or error.stdout or "nothing").strip()[-300:]
+            raise ConfigError(f"flash_command ended with {error.returncode} and said: {said}") from None
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise ConfigError(f"flash_command failed: {error}") from None
 
     @step(args=["on"])  # type: ignore[untyped-decorator]
     def power(self, on: bool) -> None:
         if not on:
             return
-        board = opened(self)
-        board.identify()
-        board.reset()
-        board.close()
+        with closing(opened(self)) as board:
+            board.identify()
+            board.reset()
 
 
 class Stage(Enum):
@@ -218,9 +221,8 @@ class BoardStrategy(Strategy):  # type: ignore[misc]
             self.status = Stage.FLASHED
         if wanted is Stage.SERVING and self.status is Stage.FLASHED:
             self.board.power(True)
-            board = opened(self.board)
-            board.identify()
-            board.close()
+            with closing(opened(self.board)) as board:
+                board.identify()
             self.status = Stage.SERVING
 
 

@@ -20,7 +20,7 @@
 
 enum { FIRMWARE = 1, TAPS = 250, RING = 8192, FRAME_BYTES = 1024, WINDOW = 4, HEADER = 8, SLOT_AREA = 0xFFFF };
 enum { IDENTIFY = 1, WRITE = 2, SEAL = 3, RUN = 4, READ = 5, RESET = 6, STATS = 7, ERASE = 8, REPLY = 0x80, REFUSED = 0x7F, HELLO = 0xFE };
-enum { BAD_VERSION = 1, BAD_KIND, BAD_BOOT, BAD_RANGE, BAD_DIGEST, BAD_PROGRAM, BAD_INPUTS };
+enum { BAD_VERSION = 1, BAD_KIND, BAD_BOOT, BAD_RANGE, BAD_DIGEST, BAD_PROGRAM, BAD_INPUTS, BAD_OTHER };
 
 /* A program that was linked into the firmware is there from the start, until another one is loaded. */
 extern const edged_program edged_program_descriptor __attribute__((weak));
@@ -32,6 +32,7 @@ static uint8_t reply[HEADER + FRAME_BYTES + 64];
 static uint32_t held, damaged;
 static bool skipping;
 static const edged_program *program;
+static uint8_t running[32]; /* its SHA-256; zeros of the one that was linked into the firmware */
 static uint8_t *state;
 static uint8_t ran[12];
 static bool ran_any;
@@ -98,13 +99,12 @@ static size_t identity(uint8_t *to) {
     } else {
         memset(at, 0, 32);
     }
-    for (int spare = 0; spare < 2; spare++) {
-        at += 32;
-        if (!edged_held(spare, at)) {
-            memset(at, 0, 32);
-        }
+    memset(at + 32, 0, 64);
+    if (program != NULL) {
+        memcpy(at + 32, running, 32);
     }
-    return (size_t)(at + 32 - to);
+    edged_held(true, at + 64);
+    return (size_t)(at + 96 - to);
 }
 
 static uint32_t tensors_crc(bool inputs) {
@@ -171,6 +171,7 @@ static void adopt_kept(void) {
         const edged_program *found = edged_slot_kept(rank);
         if (found != NULL && fits_slot(found)) {
             adopt(found);
+            edged_held(false, running);
         }
     }
     if (program == NULL) {
@@ -186,14 +187,14 @@ static int take_seal(const uint8_t *body, uint32_t size) {
     if (size != 36 || get32(body) > edged_slot_bytes()) {
         return BAD_RANGE;
     }
-    uint8_t held[32];
-    if (program != NULL && edged_held(false, held) && memcmp(held, body + 4, 32) == 0) {
-        return 0; /* asked twice: it is the one already */
+    if (program != NULL && memcmp(running, body + 4, sizeof running) == 0) {
+        return 0; /* it is the one already */
     }
     const edged_program *before = board.flash != NULL ? program : NULL, *found = edged_slot_select(body + 4);
     program = before;
     if (found != NULL) {
         adopt(found); /* it fitted when it was committed */
+        memcpy(running, body + 4, sizeof running);
         return 0;
     }
     found = edged_slot_program(get32(body), body + 4);
@@ -211,6 +212,7 @@ static int take_seal(const uint8_t *body, uint32_t size) {
         }
         return BAD_PROGRAM;
     }
+    memcpy(running, body + 4, sizeof running);
     return 0;
 }
 
@@ -226,7 +228,10 @@ static int take_run(const uint8_t *body, uint32_t size, uint32_t seq, bool tappe
     if (program == NULL) {
         return BAD_PROGRAM;
     }
-    if (size != 4 || get32(body) != tensors_crc(true)) {
+    if (size != 8 || get32(body + 4) != get32(running)) {
+        return BAD_OTHER;
+    }
+    if (get32(body) != tensors_crc(true)) {
         return BAD_INPUTS;
     }
     began = board_ticks();
@@ -291,6 +296,21 @@ static int take(uint8_t kind, uint32_t seq, const uint8_t *body, uint32_t size, 
     }
 }
 
+/* As `take`, but what was just done is not done again when its request comes twice: an erase takes seconds, and while it lasts
+ * a host that waits asks again. */
+static int take_once(uint8_t kind, uint32_t seq, const uint8_t *body, uint32_t size, size_t *found) {
+    static uint8_t last_kind;
+    static uint32_t last_seq;
+    static int last_refused;
+    if ((kind == ERASE || kind == SEAL) && kind == last_kind && seq == last_seq) {
+        return last_refused;
+    }
+    last_refused = take(kind, seq, body, size, found);
+    last_kind = kind;
+    last_seq = seq;
+    return last_refused;
+}
+
 static void request(uint32_t size) {
     if (size < HEADER) {
         return;
@@ -302,7 +322,7 @@ static void request(uint32_t size) {
     version = spoken ? frame[0] : EDGED_LINK_NEWEST;
     int refused = !spoken && kind != IDENTIFY ? BAD_VERSION : boot != 0 && boot != board_life.boot ? BAD_BOOT : 0;
     if (!refused) {
-        refused = take(kind, seq, frame + HEADER, size - HEADER, &found);
+        refused = take_once(kind, seq, frame + HEADER, size - HEADER, &found);
     }
     if (refused) {
         reply[HEADER] = (uint8_t)refused;
@@ -356,6 +376,7 @@ _Noreturn void edged_serve(void) {
     for (;;) {
         board_watch();
         while (ring_out != ring_in) {
+            board_watch();
             uint8_t byte = ring[ring_out];
             ring_out = (ring_out + 1) % RING;
             byte_in(byte);

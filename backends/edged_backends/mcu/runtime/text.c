@@ -54,10 +54,10 @@ static uint32_t number(const char **at, uint32_t otherwise) {
     return any ? value : otherwise;
 }
 
-/* Steps over `word` at `*at` when it stands there as a whole word. */
-static bool is_word(const char **at, const char *word) {
-    size_t size = strlen(word);
-    if (strncmp(*at, word, size) != 0 || ((*at)[size] != 0 && (*at)[size] != ' ')) {
+/* Steps over `name` at `*at` when it stands there as a whole word. */
+static bool is_word(const char **at, const char *name) {
+    size_t size = strlen(name);
+    if (strncmp(*at, name, size) != 0 || ((*at)[size] != 0 && (*at)[size] != ' ')) {
         return false;
     }
     *at += size;
@@ -110,7 +110,7 @@ static bool takes_pixels(const edged_program *program) {
 }
 
 static bool announced(const edged_program *program) {
-    return expected != 0 && expected == width * inputs_bytes(program);
+    return expected != 0 && expected == width * inputs_bytes(program) && (width == 1 || takes_floats(program));
 }
 
 /* A byte of `db`: as it is, or the last one of a float that becomes int8, saturated, halves away from zero. */
@@ -228,6 +228,7 @@ static void results(const edged_program *program, uint8_t *state) {
     say("m-results-[");
     count = say_score(program, state) ? 0 : count;
     for (uint32_t i = 0; i < count; i++) {
+        board_watch(); /* a slow line may take longer than the watchdog does */
         say(i ? "," : "");
         say_result(end, output, i);
     }
