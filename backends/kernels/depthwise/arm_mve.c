@@ -53,26 +53,36 @@ static inline edged_sums taps_of_row(edged_sums s, const int8_t *from, ptrdiff_t
     return s;
 }
 
+/* What eight_channels needs of a layer, apart from its parameters: the compiler must take any int8 that is stored for one of those. */
+typedef struct octet {
+    const int32_t *bias, *multiplier;
+    const int8_t *shift;
+    ptrdiff_t tap, weight_tap, line, weight_line;
+    int32_t rows, columns, zero, weight_zero, output_zero, low, high;
+} octet;
+
 /* Channels c .. c + 7 of one pixel, of a layer without a multiplier. `in` is the input at the first tap that counts, `w` the weights of that one; both at c. */
-static inline void eight_channels(const edged_depthwise_s8_params *p, void *const *operands, const edged_taps *taps, const int8_t *in, const int8_t *w, int32_t c,
-                                  int8_t *out) {
-    const int32x4x2_t bias = vld2q_s32((const int32_t *)operands[3] + c);
-    const int32_t n = p->channels, columns = taps->x1 - taps->x0, zero = p->input_zero, weight_zero = p->weight_zero;
-    const ptrdiff_t tap = (ptrdiff_t)p->dilation_w * n, line = (ptrdiff_t)p->dilation_h * p->in_w * n, weight_line = (ptrdiff_t)p->kernel_w * n;
+static inline void eight_channels(const octet *o, const int8_t *in, const int8_t *w, int32_t c, int8_t *out) {
+    const int32x4x2_t bias = vld2q_s32(o->bias + c);
     edged_sums s = {bias.val[0], bias.val[1]};
-    for (int32_t rows = columns > 0 ? taps->y1 - taps->y0 : 0; rows > 0; rows--, in += line, w += weight_line)
-        s = taps_of_row(s, in, tap, w, n, columns, zero, weight_zero);
-    const int32x4x2_t multiplier = vld2q_s32((const int32_t *)operands[4] + c);
-    const int16x8_t shift = vldrbq_s16((const int8_t *)operands[5] + c);
-    s.even = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.even, multiplier.val[0], vmovlbq_s16(shift)), p->output_zero), p->act_min, p->act_max);
-    s.odd = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.odd, multiplier.val[1], vmovltq_s16(shift)), p->output_zero), p->act_min, p->act_max);
-    vstrbq_s16(out, vmovntq_s32(vmovnbq_s32(vdupq_n_s16(0), s.even), s.odd));
+    for (int32_t rows = o->rows; rows > 0; rows--, in += o->line, w += o->weight_line)
+        s = taps_of_row(s, in, o->tap, w, o->weight_tap, o->columns, o->zero, o->weight_zero);
+    const int32x4x2_t multiplier = vld2q_s32(o->multiplier + c);
+    const int16x8_t shift = vldrbq_s16(o->shift + c);
+    s.even = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.even, multiplier.val[0], vmovlbq_s16(shift)), o->output_zero), o->low, o->high);
+    s.odd = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.odd, multiplier.val[1], vmovltq_s16(shift)), o->output_zero), o->low, o->high);
+    vstrbq_s16(out, vmovntq_s32(vreinterpretq_s16_s32(s.even), s.odd));
 }
 
 void dw_s8_4c_mve(const void *params, void *const *operands, const edged_task *task) {
     const edged_depthwise_s8_params *p = params;
     const int32_t *multiplier = operands[4], out_c = p->channels * p->multiplier;
     const int8_t *shift = operands[5];
+    octet o = {.bias = operands[3], .multiplier = multiplier, .shift = shift, .weight_tap = p->channels, .zero = p->input_zero, .weight_zero = p->weight_zero,
+               .output_zero = p->output_zero, .low = p->act_min, .high = p->act_max};
+    o.tap = (ptrdiff_t)p->dilation_w * p->channels, o.line = (ptrdiff_t)p->dilation_h * p->in_w * p->channels;
+    o.weight_line = (ptrdiff_t)p->kernel_w * p->channels;
+    const int32_t eights = p->multiplier == 1 ? out_c / 8 * 8 : 0;
     for (uint32_t row = task->begin; row < task->end; row++) {
         const int32_t image = (int32_t)row / p->out_h, y = (int32_t)row % p->out_h;
         const int8_t *in = (const int8_t *)operands[1] + (ptrdiff_t)image * p->in_h * p->in_w * p->channels;
@@ -81,8 +91,9 @@ void dw_s8_4c_mve(const void *params, void *const *operands, const edged_task *t
             const edged_taps taps = EDGED_TAPS(p, y, x);
             const ptrdiff_t first = (ptrdiff_t)(taps.top + taps.y0 * p->dilation_h) * p->in_w + taps.left + taps.x0 * p->dilation_w;
             const int8_t *from = in + first * p->channels, *w = (const int8_t *)operands[2] + (ptrdiff_t)(taps.y0 * p->kernel_w + taps.x0) * out_c;
+            o.columns = taps.x1 - taps.x0, o.rows = o.columns > 0 ? taps.y1 - taps.y0 : 0;
             int32_t c = 0;
-            for (; p->multiplier == 1 && c + 8 <= out_c; c += 8) eight_channels(p, operands, &taps, from + c, w + c, c, out + c);
+            for (; c < eights; c += 8) eight_channels(&o, from + c, w + c, c, out + c);
             for (; c < out_c; c += 4) {
                 const mve_pred16_t there = vctp32q((uint32_t)(out_c - c));
                 int32x4_t v = four_channels(p, operands, &taps, in, c, there);

@@ -120,17 +120,16 @@ typedef struct pixel_pair {
     const edged_conv_s8_params *p;
     int8_t *out0, *out1;
     const int8_t *residual0, *residual1; /* NULL: none */
-    int32_t full;
+    int32_t zero, full, low, high;       /* p's own, which any int8 that is stored might change for all that the compiler knows */
 } pixel_pair;
 
 /* The outputs of channel c from its two sums. */
 static inline void finish(const pixel_pair *to, int32_t c, int32_t sum0, int32_t sum1, int32_t multiplier, int32_t shift) {
-    const edged_conv_s8_params *p = to->p;
-    int32_t v0 = edged_finished_s8(sum0, multiplier, shift, p->output_zero, to->full, p->act_min, p->act_max);
-    int32_t v1 = edged_finished_s8(sum1, multiplier, shift, p->output_zero, to->full, p->act_min, p->act_max);
+    int32_t v0 = edged_finished_s8(sum0, multiplier, shift, to->zero, to->full, to->low, to->high);
+    int32_t v1 = edged_finished_s8(sum1, multiplier, shift, to->zero, to->full, to->low, to->high);
     if (to->residual0) { /* read for both before either is written: it may lie where the outputs go, and both may be one */
         const int32_t r0 = to->residual0[c], r1 = to->residual1[c];
-        v0 = add_residual(p, v0, r0), v1 = add_residual(p, v1, r1);
+        v0 = add_residual(to->p, v0, r0), v1 = add_residual(to->p, v1, r1);
     }
     to->out0[c] = (int8_t)v0, to->out1[c] = (int8_t)v1;
 }
@@ -170,7 +169,8 @@ void conv_s8_2x2_dsp(const void *params, void *const *operands, const edged_task
                 pixel += p->out_pitch;
                 if (++x == p->out_w) x = 0, y++;
             }
-            const pixel_pair to = {p, out + pixels[0], out + pixels[1], residual ? residual + pixels[0] : NULL, residual ? residual + pixels[1] : NULL, full};
+            const pixel_pair to = {p, out + pixels[0], out + pixels[1], residual ? residual + pixels[0] : NULL, residual ? residual + pixels[1] : NULL,
+                                   p->output_zero, full, p->act_min, p->act_max};
             two_pixels(&to, operands, pairs, totals, &b, fours);
         }
     }

@@ -112,14 +112,15 @@ static __attribute__((naked, noinline)) void channels_of(const int8_t *a __attri
 }
 
 /* Channels [n, n + count) of a vector `a`. The last ones, fewer than four, come one by one: behind their weights there is nothing to read. */
-static void some_channels(const int8_t *a, const channels *layer, void *const *operands, int32_t n, int32_t count, int8_t *out) {
-    for (int32_t step; count > 0; n += step, out += step, count -= step) {
-        channels c = *layer;
+static void some_channels(const int8_t *a, channels *c, void *const *operands, int32_t n, int32_t count, int8_t *out) {
+    c->out = out;
+    for (int32_t step; count > 0; n += step, count -= step) {
         step = count < 4 ? 1 : count & ~3;
-        c.left = step, c.out = out, c.row = step == 1 ? 0 : c.depth;
-        c.bias = (const int32_t *)operands[3] + n, c.multiplier = (const int32_t *)operands[4] + n, c.shift = (const int8_t *)operands[5] + n;
-        c.weights = (const int8_t *)operands[2] + (ptrdiff_t)n * c.depth;
-        channels_of(a, &c);
+        c->left = step, c->row = step == 1 ? 0 : c->depth;
+        c->bias = (const int32_t *)operands[3] + n, c->multiplier = (const int32_t *)operands[4] + n, c->shift = (const int8_t *)operands[5] + n;
+        c->weights = (const int8_t *)operands[2] + (ptrdiff_t)n * c->depth;
+        channels_of(a, c);
+        c->out = out += step;
     }
 }
 
