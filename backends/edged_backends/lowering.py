@@ -312,7 +312,7 @@ class Lowering:
         return max(moved, self.macs)
 
     def _check_params(self, op: str, params: Mapping[str, int | float]) -> None:
-        want = {name for name, _ in self.kernels.layout(op)}
+        want = {name for name, _ in self.kernels.layout(op) if name != "none"}
         if want != set(params):
             missing, surplus = sorted(want - set(params)), sorted(set(params) - want)
             raise ValueError(f"params of {op}: missing {missing}, not in its struct {surplus}")

@@ -86,8 +86,9 @@ def _kernel_steps(program: Program) -> list[KernelStep]:
 
 def _params(step: KernelStep, kernels: Catalogue) -> bytes:
     layout = kernels.layout(step.kernel.op)
+    given = {**step.params, "none": 0}
     try:
-        return b"".join(struct.pack("=" + kind, step.params[name]) for name, kind in layout)
+        return b"".join(struct.pack("=" + kind, given[name]) for name, kind in layout)
     except struct.error as error:
         raise ValueError(f"{step.where}: params of {step.kernel.name} {step.params}: {error}") from None
 

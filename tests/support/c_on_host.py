@@ -23,7 +23,7 @@ class HostProgram:
         write(made, folder)
         library = folder / f"{made.name}.so"
         files = sorted(str(folder / path) for path in made.files if path.endswith(".c"))
-        command = ["gcc", "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{folder}", *files, "-lm", "-o", str(library)]
+        command = ["gcc", "-std=c99", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC", f"-I{folder}", *files, "-lm", "-o", str(library)]
         subprocess.run(command, check=True, timeout=120)
         self._calls, self._name = ctypes.CDLL(str(library)), made.name
         self._memory = np.full(made.arena_bytes + 16, 0xA5, np.uint8)

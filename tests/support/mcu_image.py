@@ -77,7 +77,7 @@ def build(generated: Generated, folder: Path, board: str, inputs: tuple[int, ...
     ]  # fmt: skip
     elf = folder / f"{board}.elf"
     command = [
-        "arm-none-eabi-gcc", "-std=c99", level, "-Wall", "-Wextra", "-Werror", "-mthumb", "-mfloat-abi=hard", *BOARDS[board][2],
+        "arm-none-eabi-gcc", "-std=c99", level, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-mthumb", "-mfloat-abi=hard", *BOARDS[board][2],
         "-ffunction-sections", "-fdata-sections", "-fno-math-errno", "-fno-trapping-math", *words, *files, str(START / "start.c"),
         "--specs=nano.specs", "--specs=rdimon.specs", "-nostartfiles", "-T", str(START / "image.ld"), "-Wl,--gc-sections", "-lm",
         "-o", str(elf),

@@ -189,7 +189,7 @@ class _Printer:
         lines = (
             f"/* {_comment(step.where)} */",
             f"static void step_{index}(uint8_t *a, uint8_t *s) {{",
-            f"    static const edged_{struct}_params p = {{{fields}}};",
+            f"    static const edged_{struct}_params p = {{{fields or '0'}}};",
             f"    void *o[{len(step.operands)}];",
             f"    const edged_task t = {{0, {step.units}u, {'0' if room is None else f'a + {room}'}}};",
             *(f"    o[{i}] = {self._operand(step, i)};" for i in range(len(step.operands))),

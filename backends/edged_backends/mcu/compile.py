@@ -27,7 +27,7 @@ DIGEST_BYTES = 32
 FREESTANDING = Path(__file__).with_name("freestanding")
 FLAGS = (
     *("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections"),
-    *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror"),
+    *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wpedantic", "-Werror"),
 )
 TELLING = ("error:", "undefined", "overflow", "will not fit", "a program keeps", "cannot find")
 SCRIPT = """\

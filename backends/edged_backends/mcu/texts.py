@@ -128,7 +128,7 @@ lib$name.a: $$(OBJECTS)
 \t$$(AR) rcs $$@ $$^
 
 %.o: %.c
-\t$$(CC) -std=c99 -Wall -Wextra -Werror -ffunction-sections -fdata-sections $$(CFLAGS) \\
+\t$$(CC) -std=c99 -Wall -Wextra -Wpedantic -Werror -ffunction-sections -fdata-sections $$(CFLAGS) \\
 \t    -c $$< -o $$@
 
 clean:

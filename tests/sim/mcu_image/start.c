@@ -25,8 +25,13 @@ void reset(void) {
 
 static void fault(void) { exit(99); }
 
-__attribute__((section(".vectors"), used)) static void *const vectors[16] = {
-    &__stack, (void *)reset, (void *)fault, (void *)fault, (void *)fault, (void *)fault, (void *)fault,
+typedef union vector {
+    void *stack;
+    void (*call)(void);
+} vector;
+
+__attribute__((section(".vectors"), used)) static const vector vectors[16] = {
+    {&__stack}, {.call = reset}, {.call = fault}, {.call = fault}, {.call = fault}, {.call = fault}, {.call = fault},
 };
 
 /* Between these two symbols nothing but the run happens: instructions are counted from one to the other. */

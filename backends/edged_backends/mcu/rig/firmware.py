@@ -15,7 +15,7 @@ from edged_backends.mcu.compile import TARGETS
 RUNTIME = Path(__file__).resolve().parent.parent / "runtime"
 FLAGS = (
     *("-std=c11", "-Os", "-mthumb", "-ffunction-sections", "-fdata-sections"),
-    *("-Wall", "-Wextra", "-Werror"),
+    *("-Wall", "-Wextra", "-Wpedantic", "-Werror"),
 )
 
 
