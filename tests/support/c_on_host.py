@@ -29,6 +29,10 @@ class HostProgram:
         self._memory = np.full(made.arena_bytes + 16, 0xA5, np.uint8)
         self._state = np.zeros(made.state_bytes + 1, np.uint8)
         self._arena = self._memory.ctypes.data + 15 & ~15
+        self.reset()
+
+    def reset(self) -> None:
+        """Variables back to their first values."""
         self._call("init", None)(self._state.ctypes.data_as(ctypes.c_void_p))
 
     def _call(self, name: str, result: Any) -> Any:

@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 
 from edged.backend import Subgraph
 from edged.errors import BackendError
-from edged.graph.arrays import to_bytes
-from edged.graph.evaluate import initial
-from edged.graph.model import Tensor
+from edged.graph.model import Model, Tensor
 from edged_backends.assemble import assemble
-from edged_backends.lowering import Lowering
 from edged_backends.mcu import sources, texts
+from edged_backends.mcu.first import first_values, statement
 from edged_backends.mcu.layout import Layout, kernel_steps, lay_out
 from edged_backends.operands import Space, anchor
 from edged_backends.program import KernelStep, Program
@@ -63,7 +61,7 @@ def generate(
         raise BackendError(f"{name!r} cannot begin names in C", remedy="use small letters, digits and _")
     program = assemble(subgraph, sources.catalogue(TARGETS[target]), threads=1)
     _check(program)
-    printer = _Printer(program, lay_out(program), name)
+    printer = _Printer(program, lay_out(program), name, subgraph.model)
     files: dict[str, bytes] = {
         f"kernels/{path}": _sized(path, text) for path, text in sources.needed(printer.kernels).items()
     }
@@ -89,14 +87,10 @@ def generate(
 def _check(program: Program) -> None:
     """BackendError for what has no fixed place in memory."""
     kernel_steps(program)
-    if program.boxed:
-        names = ", ".join(t.name for t in program.boxed)
+    ends = [t for t in (*program.inputs, *program.outputs) if t in program.boxed]
+    if ends:
+        names = ", ".join(t.name for t in ends)
         raise BackendError(f"the size of {names} is known only at run time, which a board has no heap for")
-    if program.resources or program.initial:
-        raise BackendError(
-            "the model keeps resource variables, which start by a graph of their own",
-            remedy="run this part on the gateway",
-        )
 
 
 SHIFTS = {"conv_s8": 5, "fc_s8": 5, "dw_s8": 5}
@@ -107,8 +101,8 @@ class _Printer:
     """One program's text. `kernels`: the functions called; `used`: the constants that are referred to;
     `narrow`: those that are shifts read as int8."""
 
-    def __init__(self, program: Program, layout: Layout, name: str) -> None:
-        self.program, self.layout, self.name = program, layout, name
+    def __init__(self, program: Program, layout: Layout, name: str, model: Model) -> None:
+        self.program, self.layout, self.name, self.model = program, layout, name, model
         self.steps = kernel_steps(program)
         self.structs = sources.structs()
         self.kernels = sorted({call.kernel.name for step in self.steps for call in step.calls})
@@ -216,11 +210,7 @@ class _Printer:
     def _init(self) -> str:
         """Statements that give the variables their first values."""
         lines = [f"    memset(s, 0, {self.program.variable_bytes}u);"] if self.program.variable_bytes else []
-        for tensor, ref in self.program.variables.items():
-            raw = np.frombuffer(to_bytes(tensor.dtype, initial(tensor)), np.uint8)
-            raw = raw ^ np.uint8(0x80) if Lowering.is_shifted(tensor) else raw
-            if raw.size and raw[0]:
-                lines.append(f"    memset(s + {ref.value.index + ref.offset}, {raw[0]}, {raw.size}u);")
+        lines += [statement(at, raw) for at, raw in first_values(self.program, self.model)]
         return "\n".join(lines)
 
     def _tensors(self) -> str:
