@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edged.errors import BackendError, LinkError
+from edged.graph.partition import node_bytes
 from edged.runtime import recovery
 from edged.runtime.device import DeviceState
 from edged.runtime.entry import Entry
@@ -167,6 +168,16 @@ def test_a_device_that_cannot_make_its_part_ready_is_done_without(make_bench: Ma
     put(session, X)
     assert ask(bench, session).wait() is Code.OK
     np.testing.assert_array_equal(got(session), expected(model, X))
+
+
+def test_a_device_takes_no_more_constants_than_it_has_room_for(make_bench: Make) -> None:
+    bench, _cpu, npu = _pair(make_bench)
+    model = chain()
+    held = [node_bytes(node) for node in model.main.nodes]
+    npu.memory_bytes = sum(held) - 1
+    entry = bench.load("m", model)
+    assert sorted(set(_devices(entry))) == ["cpu", "npu"]
+    assert any("npu refuses it: over its memory limit" in why for why in entry.current.partition.reason.values())
 
 
 def test_what_is_pinned_or_alone_is_refused_with_the_devices_words(make_bench: Make) -> None:
