@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from time import monotonic
 
 import numpy as np
 import pytest
 
+from edged.backend import YES, Support
 from edged.errors import BackendError, LinkError
 from edged.graph.partition import node_bytes
 from edged.runtime import recovery
@@ -221,3 +223,37 @@ def test_a_pinned_model_whose_first_load_met_a_failing_line_is_asked_for_again(
     npu.unready = None
     _until(lambda: bool(returned) and bench.devices[1].up)
     assert _devices(bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})) == ["npu"]
+
+
+def test_a_probe_that_takes_its_time_holds_up_no_other_device(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two boards: one does not answer, the other one fails meanwhile. Nor does a probe begin while one is under way."""
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    monkeypatch.setattr(recovery, "PROBE_LIMIT", 0.1)
+    silent, other = FakeBackend("silent", microseconds=1), FakeBackend("other", microseconds=2)
+    bench = make_bench(FakeBackend("cpu", microseconds=100, trusted=True), silent, other)
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    def probe() -> Support:
+        asked.release()
+        answer.wait(20)
+        return YES
+
+    monkeypatch.setattr(silent, "probe", probe)
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    silent.switch.fail_next = 1
+    assert ask(bench, session).wait() is Code.OK
+    assert asked.acquire(timeout=10)
+    other.switch.fail_next, other.switch.well = 1, False
+    start = monotonic()
+    assert ask(bench, session).wait() is Code.OK
+    took = monotonic() - start
+    device = bench.devices[1]
+    _until(lambda: device.reason == "the probe has not ended for 0 s")
+    assert not asked.acquire(timeout=0.2)
+    answer.set()
+    _until(lambda: device.up)
+    assert took < 2.0
