@@ -151,28 +151,30 @@ class Programs:
     def get(self, files: Mapping[str, bytes], place: Place) -> bytes:
         """The bytes for `place`. `files`: name -> text of every source and header. BackendError with the
         compiler's own words, or when there is none."""
-        name = f"{digest(files, place)}.bin"
+        name, problems = f"{digest(files, place)}.bin", list[str]()
         for folder in self.folders:
-            found = self._read(folder / name)
+            found = self._read(folder / name, problems)
             if found:
                 return found
-        data = self._compile(files, place)
+        data = self._compile(files, place, problems)
         if self.folders:
             self._keep(self.folders[0] / name, data)
         return data
 
-    def _read(self, path: Path) -> bytes:
-        """The program in the file; b"" where there is none."""
+    def _read(self, path: Path, problems: list[str]) -> bytes:
+        """The program in the file; b"" where there is none, and where `problems` tell why it is not taken."""
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return b""
         except OSError as error:
-            self._log(f"{path} cannot be read: {error.strerror}")
+            problems.append(f"{path} cannot be read: {error.strerror}")
+            self._log(problems[-1])
             return b""
         program, kept = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
         if not program or hashlib.sha256(program).digest() != kept:
-            self._log(f"{path} is damaged: it is not what was compiled")
+            problems.append(f"{path} is damaged: it is not what was compiled")
+            self._log(problems[-1])
             return b""
         return program
 
@@ -183,6 +185,7 @@ class Programs:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            os.fchmod(handle, 0o644)  # to be delivered to other gateways, read by other users
             with os.fdopen(handle, "wb") as file:
                 file.write(data + hashlib.sha256(data).digest())
             os.replace(name, path)
@@ -191,11 +194,12 @@ class Programs:
             if name:
                 Path(name).unlink(missing_ok=True)
 
-    def _compile(self, files: Mapping[str, bytes], place: Place) -> bytes:
+    def _compile(self, files: Mapping[str, bytes], place: Place, problems: Sequence[str]) -> bytes:
         available = compilers() if self._available is None else self._available
         if not available:
+            why = "; ".join(problems) or "no compiled program was delivered with the model"
             raise BackendError(
-                "there is no compiler for boards, and no compiled program was delivered with the model",
+                f"there is no compiler for boards, and {why}",
                 remedy="apt-get install gcc-arm-none-eabi, or pip install ziglang",
             )
         try:

@@ -57,9 +57,10 @@ def test_it_is_kept_and_found_without_a_compiler(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told_and_never_taken(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     made = Programs([tmp_path], [kind("gcc")]).get(FILES, PLACE)
     (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o644
     file.write_bytes(spoil(file.read_bytes()))
     told: list[str] = []
-    with pytest.raises(BackendError, match="no compiler for boards"):
+    with pytest.raises(BackendError, match=r"no compiler for boards, and .*\.bin is damaged"):
         Programs([tmp_path], [], told.append).get(FILES, PLACE)
     assert told == [f"{file} is damaged: it is not what was compiled"]
     assert Programs([tmp_path], [kind("gcc")]).get(FILES, PLACE) == made
