@@ -1,7 +1,8 @@
 """What happens when a device fails: its models are placed on the others, its requests tried there once, and
 it is probed.
 
-Runs on a thread of its own, fed by events; devices' threads only leave a note here and go on.
+Runs on a thread of its own, fed by events; devices' threads only leave a note here and go on. What takes its
+time has other threads: a device that is asked, and models that are placed on one that is back.
 """
 
 from __future__ import annotations
@@ -69,16 +70,21 @@ class Recovery:
         self.absent: list[Absent] = []
         self.returned: Callable[[], None] = lambda: None
         """Called when a device is back that a model could not be loaded without."""
+        self._places: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._placing = threading.Thread(target=self._place_loop, name="edged:placing", daemon=True)
         self._stopped = False
         self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._placing.start()
 
     def stop(self) -> None:
         self._stopped = True
         self._events.put(None)
+        self._places.put(None)
         self._thread.join(5)
+        self._placing.join(5)
 
     def failed(self, device: Device, request: Request, epoch: int, error: BaseException) -> None:
         """On a device's thread: a step raised. The client's own mistakes and our own kernels' refusals are
@@ -254,8 +260,7 @@ class Recovery:
             self.absent.remove(absent)
             self.registry.devices.append(found)
             self.log(Line(f"device {absent.name} is there now", device=absent.name))
-            self._place_all(found)
-            absent.arrived(found)
+            self._places.put(lambda: self._settled(found, absent.arrived))
         else:
             absent.wait = min(absent.wait * 2, LAST_PROBE)
             absent.due = monotonic() + absent.wait
@@ -280,10 +285,23 @@ class Recovery:
         device.state, device.reason = DeviceState.UP, ""
         device.counters.readmissions += 1
         self.log(Line(f"device {device.name} is back", device=device.name))
-        self._place_all(device)
+        self._places.put(lambda: self._settled(device, self._returned))
+
+    def _returned(self, device: Device) -> None:
         if device in self.registry.awaited:
             self.registry.awaited.discard(device)
             self.returned()
+
+    def _settled(self, device: Device, then: Callable[[Device], None]) -> None:
+        self._place_all(device)
+        then(device)
+
+    def _place_loop(self) -> None:
+        while (place := self._places.get()) is not None:
+            try:
+                place()
+            except Exception as error:
+                self.log(f"recovery: {describe(error)}")
 
     def _place_all(self, back: Device) -> None:
         """Places every model anew, now that `back` is there. When its line fails meanwhile, it is lost again,
@@ -291,11 +309,13 @@ class Recovery:
         for entry in list(self.registry.entries.values()):
             if entry.current is None and entry.state is not EntryState.FAILED:
                 continue
-            if not entry.changing.acquire(blocking=False):
-                continue  # another version of it is being made right now
+            if self._stopped:
+                return
+            entry.changing.acquire()  # another version may be made right now: it does not know this device
             try:
                 self.registry.place_again(entry)
-                entry.state, entry.reason = EntryState.READY, ""
+                if self.registry.entries.get(entry.name) is entry:  # not unloaded meanwhile
+                    entry.state, entry.reason = EntryState.READY, ""
             except Exception as error:
                 self.log(Line(f"model {entry.name} stays where it is: {describe(error)}", model=entry.name))
                 if isinstance(error, LinkError):

@@ -9,7 +9,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from edged.backend import YES, Support
+from edged.backend import YES, Delegate, PrepareContext, Subgraph, Support
 from edged.errors import BackendError, LinkError
 from edged.graph.partition import node_bytes
 from edged.runtime import recovery
@@ -256,4 +256,39 @@ def test_a_probe_that_takes_its_time_holds_up_no_other_device(
     assert not asked.acquire(timeout=0.2)
     answer.set()
     _until(lambda: device.up)
+    assert took < 2.0
+
+
+def test_placing_a_model_on_a_slow_line_holds_up_no_other_device(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that is back is loaded for seconds; another one fails meanwhile."""
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    slow, other = FakeBackend("slow", microseconds=200), FakeBackend("other", microseconds=200)
+    bench = make_bench(FakeBackend("cpu", microseconds=100, trusted=True), slow, other)
+    model = chain()
+    kind = model.main.nodes[0].kind
+    entry = bench.load("one", model, pin={kind: "slow"})
+    bench.load("two", model, pin={kind: "other"})
+    one, two = bench.open("one"), bench.open("two")
+    loading, loaded, prepare = threading.Event(), threading.Event(), slow.prepare
+
+    def load(ctx: PrepareContext, subgraph: Subgraph) -> Delegate:
+        loading.set()
+        loaded.wait(20)
+        return prepare(ctx, subgraph)
+
+    monkeypatch.setattr(slow, "prepare", load)
+    put(one, X)
+    put(two, X)
+    slow.switch.fail_next = 1
+    assert ask(bench, one).wait() is Code.OK
+    assert loading.wait(10)
+    other.switch.fail_next, other.switch.well = 1, False
+    start = monotonic()
+    assert ask(bench, two).wait() is Code.OK
+    took = monotonic() - start
+    assert ask(bench, one).wait() is Code.OK
+    loaded.set()
+    _until(lambda: _devices(entry) == ["slow"])
     assert took < 2.0
