@@ -52,9 +52,9 @@ class Target:
     clang: tuple[str, ...]
 
 
-def _target(name: str, fpu: str) -> Target:
+def _target(name: str, fpu: str, features: str = "") -> Target:
     gcc = (f"-mcpu={name}", f"-mfpu={fpu}" if fpu else "", "-mfloat-abi=hard")
-    return Target(name, tuple(filter(None, gcc)), (f"-mcpu={name.replace('-', '_')}",))
+    return Target(name, tuple(filter(None, gcc)), (f"-mcpu={name.replace('-', '_')}{features}",))
 
 
 TARGETS = {
@@ -65,7 +65,7 @@ TARGETS = {
         _target("cortex-m4", "fpv4-sp-d16"),
         _target("cortex-m7", "fpv5-sp-d16"),
         _target("cortex-m33", "fpv5-sp-d16"),
-        _target("cortex-m55", ""),
+        _target("cortex-m55", "", "+mve_fp"),  # which zig leaves out
     )
 }
 
@@ -93,6 +93,7 @@ class Compiler:
         hidden = (
             "-ffreestanding",
             "-fbuiltin",
+            "-ffp-contract=off",  # as gcc has it with -std=c99
             "-isystem",
             str(FREESTANDING),
             "-fno-sanitize=all",

@@ -32,9 +32,7 @@ def kind(name: str) -> Compiler:
     return found[name]
 
 
-@pytest.mark.parametrize(
-    ("name", "target"), [*(("gcc", t) for t in TARGETS), ("zig", "cortex-m0plus"), ("zig", "cortex-m4")]
-)
+@pytest.mark.parametrize(("name", "target"), [*(("gcc", t) for t in TARGETS), *(("zig", t) for t in TARGETS)])
 def test_a_program_begins_with_its_descriptor(name: str, target: str) -> None:
     place = Place(target, PLACE.address, PLACE.size)
     data = Programs([], [kind(name)]).get(FILES, place)
