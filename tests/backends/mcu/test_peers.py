@@ -10,8 +10,9 @@ import pytest
 
 from edged.config import McuConfig
 from edged.demo import MODELS
-from edged.errors import LinkError
+from edged.errors import BackendError, LinkError
 from edged.formats import tflite
+from edged_backends.mcu import board as board_module
 from edged_backends.mcu.backend import McuBackend
 from edged_backends.mcu.board import Board
 from edged_backends.mcu.frame import Frames, frame
@@ -116,6 +117,23 @@ def test_a_program_for_the_slot_of_another_board() -> None:
     board.identify()
     with pytest.raises(LinkError, match="for another slot than 0x1000"):
         board.load({0x2000: bytes(100)})
+
+
+def test_flash_is_not_worn_out_by_programs_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(board_module, "monotonic", lambda: now)
+    peer = Peer(known(b"", other_address=0x3000))
+    board = board_of(peer)
+    board.identify()
+    images = [{0x1000: bytes([n]) * 50, 0x3000: bytes([n]) * 51} for n in range(3)]
+
+    for turn in range(board_module.ERASES_AN_HOUR):
+        board.load(images[turn % 3])
+    with pytest.raises(BackendError, match="too many programs take turns"):
+        board.load(images[board_module.ERASES_AN_HOUR % 3])
+    assert [kind for kind, _, _ in peer.asked].count(Kind.ERASE) == board_module.ERASES_AN_HOUR
+    now += 3601
+    board.load(images[board_module.ERASES_AN_HOUR % 3])
 
 
 def test_a_name_that_would_move_the_cursor() -> None:
