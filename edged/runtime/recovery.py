@@ -38,7 +38,9 @@ class _Patient:
 
     device: Device
     due: float
-    wait: float = FIRST_PROBE
+    wait: float
+    first: float
+    """The wait that it began with."""
     asked: float | None = None
 
 
@@ -66,6 +68,9 @@ class Recovery:
         self.log = log
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._patients: list[_Patient] = []
+        self._last: dict[Device, tuple[int, float]] = {}
+        """Runs of a device when it was readmitted, and how long it was left alone before: longer, if it has not
+        run since."""
         self._postponed: set[Entry] = set()
         self.absent: list[Absent] = []
         self.returned: Callable[[], None] = lambda: None
@@ -122,7 +127,9 @@ class Recovery:
         self._events.put(lambda: self._lost(device))
 
     def _lost(self, device: Device) -> None:
-        self._patients.append(_Patient(device, monotonic() + FIRST_PROBE))
+        runs, wait = self._last.get(device, (-1, 0.0))
+        wait = min(wait * 2, LAST_PROBE) if runs == device.counters.runs else FIRST_PROBE
+        self._patients.append(_Patient(device, monotonic() + wait, wait, wait))
         for entry in list(self.registry.entries.values()):
             if entry.current is not None and entry.current.uses(device):
                 self._settle(entry)
@@ -237,6 +244,7 @@ class Recovery:
             return
         if isinstance(found, Support) and found:
             self._patients.remove(patient)
+            self._last[patient.device] = patient.device.counters.runs, patient.first
             self._readmit(patient.device)
             return
         patient.wait = min(patient.wait * 2, LAST_PROBE)

@@ -292,3 +292,29 @@ def test_placing_a_model_on_a_slow_line_holds_up_no_other_device(
     loaded.set()
     _until(lambda: _devices(entry) == ["slow"])
     assert took < 2.0
+
+
+def test_a_device_that_fails_at_every_run_is_tried_less_and_less(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers probes, and its program crashes: a board that was told another target."""
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.02)
+    bench, _cpu, npu = _pair(make_bench)
+    npu.switch.fail_next = 1 << 30
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    end = monotonic() + 1.5
+    while monotonic() < end:
+        assert ask(bench, session).wait() is Code.OK
+    device = bench.devices[1]
+    assert 3 <= device.counters.readmissions <= 8, "0.02, 0.04, 0.08, ... s and ticks between"
+    npu.switch.fail_next = 0
+    _until(lambda: device.up)
+    before = device.counters.runs
+    assert ask(bench, session).wait() is Code.OK
+    _until(lambda: ask(bench, session).wait() is Code.OK and device.counters.runs > before)
+    npu.switch.fail_next, readmissions, start = 1, device.counters.readmissions, monotonic()
+    assert ask(bench, session).wait() is Code.OK
+    _until(lambda: device.counters.readmissions > readmissions)
+    assert monotonic() - start < 0.5, "it has run meanwhile: this is another illness"
