@@ -69,8 +69,8 @@ class Recovery:
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._patients: list[_Patient] = []
         self._last: dict[Device, tuple[int, float]] = {}
-        """Runs of a device when it was readmitted, and how long it was left alone before: longer, if it has not
-        run since."""
+        """Runs of a device when it was readmitted, and how long it was left alone before: longer, if it has
+        not run since."""
         self._postponed: set[Entry] = set()
         self.absent: list[Absent] = []
         self.returned: Callable[[], None] = lambda: None

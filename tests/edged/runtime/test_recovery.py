@@ -179,7 +179,9 @@ def test_a_device_takes_no_more_constants_than_it_has_room_for(make_bench: Make)
     npu.memory_bytes = sum(held) - 1
     entry = bench.load("m", model)
     assert sorted(set(_devices(entry))) == ["cpu", "npu"]
-    assert any("npu refuses it: over its memory limit" in why for why in entry.current.partition.reason.values())
+    assert any(
+        "npu refuses it: over its memory limit" in why for why in entry.current.partition.reason.values()
+    )
 
 
 def test_what_is_pinned_or_alone_is_refused_with_the_devices_words(make_bench: Make) -> None:
