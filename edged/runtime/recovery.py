@@ -89,7 +89,7 @@ class Recovery:
         self._events.put(None)
         self._places.put(None)
         self._thread.join(5)
-        self._placing.join(5)
+        self._placing.join(2)  # a load over a slow line ends with its backend
 
     def failed(self, device: Device, request: Request, epoch: int, error: BaseException) -> None:
         """On a device's thread: a step raised. The client's own mistakes and our own kernels' refusals are

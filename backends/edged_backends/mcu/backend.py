@@ -219,7 +219,7 @@ class McuBackend(Backend):
         }
 
     def close(self) -> None:
-        self.board.close()
+        self.board.end()
 
 
 def alone(node: Node) -> Subgraph:

@@ -68,6 +68,7 @@ class Board:
         self._chunk = FIRST_CHUNK
         self._calm = 0
         self._erased: deque[float] = deque()  # when, within the last hour
+        self._ended = False
         self._lock = RLock()
 
     @property
@@ -185,6 +186,11 @@ class Board:
             self._do([_Job(Kind.RESET, b"", _nothing)], greeted=True)
             self.identity, self.loaded = None, b""
 
+    def end(self) -> None:
+        """Closes the port for good. What another thread is at, a load of half a minute perhaps, fails."""
+        self._ended = True
+        self.close()
+
     def close(self) -> None:
         """Closes the port; `identify` opens it again."""
         with self._lock:
@@ -253,6 +259,8 @@ class Board:
         link, asked = self._link, dict[int, _Job]()
         heard, arrived = monotonic(), 0
         while waiting or asked:
+            if self._ended:
+                raise LinkError("the board is not used any more: edged ends")
             now = monotonic()
             while waiting and len(asked) < 2 * link.window:
                 job = waiting.popleft()

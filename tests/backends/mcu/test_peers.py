@@ -3,8 +3,10 @@ it looks like, and never another exception."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 
 import pytest
 
@@ -192,3 +194,34 @@ def test_another_board_on_the_same_port_is_judged_anew(monkeypatch: pytest.Monke
     arena = 64
     assert backend.probe()
     assert "the board has 64" in backend.supports(node).reason
+
+
+def test_the_end_waits_for_no_load() -> None:
+    """Of half a minute, on a slow line."""
+    asked = threading.Event()
+
+    def answers(kind: int, seq: int, _body: bytes) -> bytes:
+        if kind == Kind.IDENTIFY:
+            return said(kind | REPLY, seq, identity(slot_bytes=1 << 20))
+        asked.set()
+        sleep(0.05)
+        return said(kind | REPLY, seq)
+
+    board = Board(lambda: Peer(answers), patience=5.0)  # type: ignore[arg-type,return-value]
+    board.identify()
+    failed: list[str] = []
+
+    def load() -> None:
+        try:
+            board.load(bytes(1 << 20))
+        except LinkError as error:
+            failed.append(error.message)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    assert asked.wait(10)
+    start = monotonic()
+    board.end()
+    thread.join(10)
+    assert monotonic() - start < 3.0
+    assert failed == ["the board is not used any more: edged ends"]
