@@ -169,6 +169,8 @@ class Backend(ABC):
     link: Link = Link()
     trusted: bool = False
     """True for code of ours that neither crashes nor hangs: it may write a client's memory directly."""
+    memory_bytes: int = 0
+    """What the constants of all its nodes may take together; 0: no limit."""
 
     @abstractmethod
     def supports(self, node: Node) -> Support:

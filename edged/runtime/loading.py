@@ -65,10 +65,11 @@ def device_costs(
             known.add(node)
         else:
             times[node] = device.backend.estimate(Subgraph(_alone(node), model)).microseconds
-    link = device.backend.link
+    backend = device.backend
     return split.Device(
-        device.name, times, refusals, link.fixed_us, link.bytes_per_us, measured=frozenset(known)
-    )
+        device.name, times, refusals, backend.link.fixed_us, backend.link.bytes_per_us,
+        memory=backend.memory_bytes, measured=frozenset(known),
+    )  # fmt: skip
 
 
 def _alone(node: Node) -> Graph:

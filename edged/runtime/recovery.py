@@ -1,7 +1,8 @@
 """What happens when a device fails: its models are placed on the others, its requests tried there once, and
 it is probed.
 
-Runs on a thread of its own, fed by events; devices' threads only leave a note here and go on.
+Runs on a thread of its own, fed by events; devices' threads only leave a note here and go on. What takes its
+time has other threads: a device that is asked, and models that are placed on one that is back.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TypeVar
@@ -31,16 +33,21 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Patient:
-    """A device that is not up: when to probe it next, and how long to wait after that."""
+    """A device that is not up: when to probe it next, how long to wait after that, and since when a probe is
+    under way."""
 
     device: Device
     due: float
-    wait: float = FIRST_PROBE
+    wait: float
+    first: float
+    """The wait that it began with."""
+    asked: float | None = None
 
 
 @dataclass(slots=True)
 class Absent:
-    """A backend that could not be opened: how to try again, and when. `arrived` is told of its device."""
+    """A backend that could not be opened: how to try again, when, and since when that is under way. `arrived`
+    is told of its device."""
 
     name: str
     open: Callable[[], Device]
@@ -48,6 +55,7 @@ class Absent:
     refused: Callable[[str], None]
     due: float
     wait: float = FIRST_PROBE
+    asked: float | None = None
 
 
 class Recovery:
@@ -60,18 +68,28 @@ class Recovery:
         self.log = log
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._patients: list[_Patient] = []
+        self._last: dict[Device, tuple[int, float]] = {}
+        """Runs of a device when it was readmitted, and how long it was left alone before: longer, if it has
+        not run since."""
         self._postponed: set[Entry] = set()
         self.absent: list[Absent] = []
         self.returned: Callable[[], None] = lambda: None
         """Called when a device is back that a model could not be loaded without."""
+        self._places: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._placing = threading.Thread(target=self._place_loop, name="edged:placing", daemon=True)
+        self._stopped = False
         self._thread = threading.Thread(target=self._loop, name="edged:recovery", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._placing.start()
 
     def stop(self) -> None:
+        self._stopped = True
         self._events.put(None)
+        self._places.put(None)
         self._thread.join(5)
+        self._placing.join(2)  # a load over a slow line ends with its backend
 
     def failed(self, device: Device, request: Request, epoch: int, error: BaseException) -> None:
         """On a device's thread: a step raised. The client's own mistakes and our own kernels' refusals are
@@ -109,7 +127,9 @@ class Recovery:
         self._events.put(lambda: self._lost(device))
 
     def _lost(self, device: Device) -> None:
-        self._patients.append(_Patient(device, monotonic() + FIRST_PROBE))
+        runs, wait = self._last.get(device, (-1, 0.0))
+        wait = min(wait * 2, LAST_PROBE) if runs == device.counters.runs else FIRST_PROBE
+        self._patients.append(_Patient(device, monotonic() + wait, wait, wait))
         for entry in list(self.registry.entries.values()):
             if entry.current is not None and entry.current.uses(device):
                 self._settle(entry)
@@ -207,44 +227,89 @@ class Recovery:
             self._again(each, "it hung")
 
     def _probe_due(self, now: float) -> None:
-        for patient in [p for p in self._patients if p.due <= now]:
+        for patient in list(self._patients):
             device = patient.device
             if device.state is DeviceState.CLOSED:
                 self._patients.remove(patient)
-                continue
-            device.counters.probes += 1
-            support = _probe(device)
-            if support:
-                self._patients.remove(patient)
-                self._readmit(device)
-            else:
-                patient.wait = min(patient.wait * 2, LAST_PROBE)
-                patient.due = monotonic() + patient.wait
-                device.reason = support.reason
+            elif patient.asked is not None:
+                device.reason = _overdue("the probe", now - patient.asked) or device.reason
+            elif patient.due <= now:
+                device.counters.probes += 1
+                patient.asked = now
+                self._ask(device.backend.probe, partial(self._probed, patient))
+
+    def _probed(self, patient: _Patient, found: Support | str) -> None:
+        patient.asked = None
+        if patient not in self._patients:
+            return
+        if isinstance(found, Support) and found:
+            self._patients.remove(patient)
+            self._last[patient.device] = patient.device.counters.runs, patient.first
+            self._readmit(patient.device)
+            return
+        patient.wait = min(patient.wait * 2, LAST_PROBE)
+        patient.due = monotonic() + patient.wait
+        patient.device.reason = found if isinstance(found, str) else found.reason
 
     def _open_due(self, now: float) -> None:
         """Tries again to open what could not be opened: a board may be plugged in after the start."""
-        for absent in [a for a in self.absent if a.due <= now]:
-            found = _in_time(absent.open, "opening it")
-            if isinstance(found, Device):
-                self.absent.remove(absent)
-                self.registry.devices.append(found)
-                self.log(Line(f"device {absent.name} is there now", device=absent.name))
-                self._place_all(found)
-                absent.arrived(found)
-            else:
-                absent.wait = min(absent.wait * 2, LAST_PROBE)
-                absent.due = monotonic() + absent.wait
-                absent.refused(found)
+        for absent in self.absent:
+            if absent.asked is not None:
+                why = _overdue("opening it", now - absent.asked)
+                if why:
+                    absent.refused(why)
+            elif absent.due <= now:
+                absent.asked = now
+                self._ask(absent.open, partial(self._opened, absent))
+
+    def _opened(self, absent: Absent, found: Device | str) -> None:
+        absent.asked = None
+        if isinstance(found, Device):
+            self.absent.remove(absent)
+            self.registry.devices.append(found)
+            self.log(Line(f"device {absent.name} is there now", device=absent.name))
+            self._places.put(lambda: self._settled(found, absent.arrived))
+        else:
+            absent.wait = min(absent.wait * 2, LAST_PROBE)
+            absent.due = monotonic() + absent.wait
+            absent.refused(found)
+
+    def _ask(self, call: Callable[[], T], answered: Callable[[T | str], None]) -> None:
+        """Has a device asked on a thread of its own, so that one that takes its time holds up nobody.
+        `answered` gets the answer, or why there is none, on this object's thread."""
+
+        def ask() -> None:
+            try:
+                found: T | str = call()
+            except Exception as error:
+                found = describe(error)
+            if self._stopped and isinstance(found, Device):
+                found.close()  # nobody takes it any more
+            self._events.put(lambda: answered(found))
+
+        threading.Thread(target=ask, name="edged:probe", daemon=True).start()
 
     def _readmit(self, device: Device) -> None:
         device.state, device.reason = DeviceState.UP, ""
         device.counters.readmissions += 1
         self.log(Line(f"device {device.name} is back", device=device.name))
-        self._place_all(device)
+        self._places.put(lambda: self._settled(device, self._returned))
+
+    def _returned(self, device: Device) -> None:
         if device in self.registry.awaited:
             self.registry.awaited.discard(device)
             self.returned()
+
+    def _settled(self, device: Device, then: Callable[[Device], None]) -> None:
+        self._place_all(device)
+        then(device)
+
+    def _place_loop(self) -> None:
+        while (place := self._places.get()) is not None:
+            try:
+                place()
+            except Exception as error:
+                self.log(f"recovery: {describe(error)}")
 
     def _place_all(self, back: Device) -> None:
         """Places every model anew, now that `back` is there. When its line fails meanwhile, it is lost again,
@@ -252,11 +317,13 @@ class Recovery:
         for entry in list(self.registry.entries.values()):
             if entry.current is None and entry.state is not EntryState.FAILED:
                 continue
-            if not entry.changing.acquire(blocking=False):
-                continue  # another version of it is being made right now
+            if self._stopped:
+                return
+            entry.changing.acquire()  # another version may be made right now: it does not know this device
             try:
                 self.registry.place_again(entry)
-                entry.state, entry.reason = EntryState.READY, ""
+                if self.registry.entries.get(entry.name) is entry:  # not unloaded meanwhile
+                    entry.state, entry.reason = EntryState.READY, ""
             except Exception as error:
                 self.log(Line(f"model {entry.name} stays where it is: {describe(error)}", model=entry.name))
                 if isinstance(error, LinkError):
@@ -265,23 +332,6 @@ class Recovery:
                 entry.changing.release()
 
 
-def _probe(device: Device) -> Support:
-    found = _in_time(device.backend.probe, "the probe")
-    return Support(False, found) if isinstance(found, str) else found
-
-
-def _in_time(call: Callable[[], T], what: str) -> T | str:
-    """The answer of a device, or why there is none. On a thread of its own, so that one that hangs holds up
-    nobody."""
-    answer: list[T | str] = []
-
-    def ask() -> None:
-        try:
-            answer.append(call())
-        except Exception as error:
-            answer.append(describe(error))
-
-    thread = threading.Thread(target=ask, name="edged:probe", daemon=True)
-    thread.start()
-    thread.join(PROBE_LIMIT)
-    return answer[0] if answer else f"{what} did not end within {PROBE_LIMIT:.0f} s"
+def _overdue(what: str, seconds: float) -> str:
+    """What is said of a question that is not answered; "" as long as it may take."""
+    return f"{what} has not ended for {seconds:.0f} s" if seconds > PROBE_LIMIT else ""

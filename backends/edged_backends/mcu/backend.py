@@ -44,6 +44,7 @@ PROGRAM_HEADER = Path(__file__).with_name("runtime") / "program.h"
 COMPILED = (".c", ".h", ".inc")
 EXACT = frozenset({"int8", "uint8", "int16", "int32", "int64", "bool"})
 PROFILE_RUNS = 5
+CODE_BYTES = 16384  # of a slot, that kernels and calls take beside constants
 
 
 class McuDelegate(Delegate):
@@ -128,6 +129,7 @@ class McuBackend(Backend):
         if facts != self._judged:  # another board hangs there now
             self._survey.clear()
             self._judged = facts
+            self.memory_bytes = found.slot_bytes - min(CODE_BYTES, found.slot_bytes // 4)
         return found
 
     def supports(self, node: Node) -> Support:
@@ -217,7 +219,7 @@ class McuBackend(Backend):
         }
 
     def close(self) -> None:
-        self.board.close()
+        self.board.end()
 
 
 def alone(node: Node) -> Subgraph:

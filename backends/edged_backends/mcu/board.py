@@ -18,7 +18,7 @@ from threading import RLock
 from time import monotonic
 from zlib import crc32
 
-from edged.errors import LinkError
+from edged.errors import BackendError, LinkError
 from edged_backends.mcu import messages
 from edged_backends.mcu.link import Booted, Link, Lost, Refused, Replied
 from edged_backends.mcu.messages import ANY_BOOT, SLOT_AREA, Identity, Kind
@@ -29,6 +29,7 @@ TRIES = 2  # of a chunk, before it is cut in halves
 ENDLESS = 1 << 30  # of what cannot be cut: the same sequence number until the board counts as gone
 GROW_AFTER = 24  # chunks in a row that needed no second sending
 POLL = 0.5
+ERASES_AN_HOUR = 30
 Program = bytes | Mapping[int, bytes]
 """For boards with flash: compiled for each slot's address."""
 
@@ -66,6 +67,8 @@ class Board:
         self._link = Link(seq=randbelow(1 << 16))  # answers to an earlier process are to be stale
         self._chunk = FIRST_CHUNK
         self._calm = 0
+        self._erased: deque[float] = deque()  # when, within the last hour
+        self._ended = False
         self._lock = RLock()
 
     @property
@@ -100,6 +103,8 @@ class Board:
             digest = hashlib.sha256(image).digest()
             if len(image) > identity.slot_bytes:
                 raise LinkError(f"the program has {len(image)} bytes, the slot {identity.slot_bytes}")
+            if digest != identity.spare:
+                self._count_erase(identity)
             self.loaded = b""
             if digest != identity.spare:
                 self._do([_Job(Kind.ERASE, b"", _nothing, patience=self.run_seconds)])
@@ -112,6 +117,20 @@ class Board:
                 self.identity = replace(
                     identity, slot_address=here, other_address=other, held=digest, spare=identity.held
                 )
+
+    def _count_erase(self, identity: Identity) -> None:
+        """BackendError when flash is erased so often that it would wear out: it bears some 10,000 times."""
+        if not identity.other_address:
+            return
+        now = monotonic()
+        while self._erased and self._erased[0] < now - 3600:
+            self._erased.popleft()
+        if len(self._erased) >= ERASES_AN_HOUR:
+            raise BackendError(
+                f"its flash was erased {ERASES_AN_HOUR} times within an hour: too many programs take turns",
+                remedy="give the board fewer models, or fewer separate parts of one",
+            )
+        self._erased.append(now)
 
     def run(
         self, inputs: Sequence[bytes | memoryview], sizes: Sequence[int], program: Program | None = None
@@ -166,6 +185,11 @@ class Board:
         with self._lock:
             self._do([_Job(Kind.RESET, b"", _nothing)], greeted=True)
             self.identity, self.loaded = None, b""
+
+    def end(self) -> None:
+        """Closes the port for good. What another thread is at, a load of half a minute perhaps, fails."""
+        self._ended = True
+        self.close()
 
     def close(self) -> None:
         """Closes the port; `identify` opens it again."""
@@ -235,6 +259,8 @@ class Board:
         link, asked = self._link, dict[int, _Job]()
         heard, arrived = monotonic(), 0
         while waiting or asked:
+            if self._ended:
+                raise LinkError("the board is not used any more: edged ends")
             now = monotonic()
             while waiting and len(asked) < 2 * link.window:
                 job = waiting.popleft()

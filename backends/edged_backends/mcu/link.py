@@ -1,9 +1,9 @@
 """The link to a board: requests with sequence numbers, resent until they are answered. Pure: bytes and `now`
 come in, bytes and events go out.
 
-A reply is recognised by its sequence number; one that nobody waits for any more (a stale one) is counted and
-dropped. `window` requests are under way at once. A request that stays unanswered `tries` times is given up
-as `Lost`; whoever sent it decides whether to ask again, in smaller pieces perhaps.
+A reply is recognised by its sequence number and its board's life; one that nobody waits for any more (a stale
+one) is counted and dropped. `window` requests are under way at once. A request that stays unanswered `tries`
+times is given up as `Lost`; whoever sent it decides whether to ask again, in smaller pieces perhaps.
 """
 
 from __future__ import annotations
@@ -189,7 +189,8 @@ class Link:
             self._events.append(Booted(body, boot))
             return
         asked = self._flying.get(seq)
-        if asked is None or kind not in (asked.kind | REPLY, ERROR):
+        elsewhere = kind != ERROR and ANY_BOOT not in (self.boot, boot) and boot != self.boot
+        if asked is None or kind not in (asked.kind | REPLY, ERROR) or elsewhere:
             self.counts.stale += 1
             return
         del self._flying[seq]

@@ -16,6 +16,7 @@ from edged.formats import tflite
 from edged.graph.evaluate import Evaluation
 from edged.graph.model import Model
 from edged.runtime.house import seeded
+from edged_backends.mcu import compile as compile_module
 from edged_backends.mcu.backend import McuBackend
 from edged_backends.mcu.rig.qemu import MACHINES, QemuBoard
 from support import boards
@@ -58,6 +59,24 @@ def test_a_whole_model_gives_the_references_bytes(rig: QemuBoard, tmp_path: Path
     assert all(line.nanoseconds > 0 for line in lines)
     assert backend.facts()["board"] == rig.machine.name
     assert len(list((tmp_path / "cache").glob("*.bin"))) == len(delegate.images)
+    backend.close()
+
+
+def test_so_does_one_that_zig_compiled(
+    rig: QemuBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zig = [found for found in compile_module.compilers() if found.kind == "zig"]
+    if not zig:
+        pytest.skip("no zig here: pip install ziglang")
+    monkeypatch.setattr(compile_module, "compilers", lambda: zig)
+    backend, model = opened(rig), digits()
+    delegate = backend.prepare(PrepareContext(cache_dir=str(tmp_path)), Subgraph(model.main, model))
+    for seed in range(5):
+        (given,) = seeded(model.main.inputs, seed)
+        wanted = next(iter(Evaluation(model).run([given]).values()))
+        found = np.zeros_like(wanted)
+        delegate.run(RunContext(), [memoryview(given).cast("B")], [memoryview(found).cast("B")])
+        np.testing.assert_array_equal(found, wanted)
     backend.close()
 
 

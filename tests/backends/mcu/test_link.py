@@ -129,3 +129,18 @@ def test_sequence_numbers_wrap() -> None:
     link.receive_data(board.answers(link.data_to_send()), 0.1)
     assert board.seen == [0xFFFF, 0, 1, 2]
     assert len(link.events()) == 4
+
+
+def test_a_reply_from_another_life_is_stale() -> None:
+    """What a terminal still held when this process opened it may have any sequence number."""
+    link = Link(seq=6)
+    link.boot = 9
+    seq = link.send(Kind.READ, b"", 0.0)
+    link.receive_data(reply(Kind.READ | REPLY, seq, b"old", boot=8), 0.1)
+    assert link.events() == []
+    assert link.counts.stale == 1
+    link.receive_data(reply(Kind.READ | REPLY, seq, b"new", boot=9), 0.2)
+    assert link.events() == [Replied(seq, b"new", 9)]
+    other = link.send(Kind.READ, b"", 0.3)
+    link.receive_data(reply(ERROR, other, b"\3", boot=10), 0.4)
+    assert link.events() == [Refused(other, b"\3")]

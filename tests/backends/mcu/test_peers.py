@@ -3,15 +3,18 @@ it looks like, and never another exception."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 
 import pytest
 
 from edged.config import McuConfig
 from edged.demo import MODELS
-from edged.errors import LinkError
+from edged.errors import BackendError, LinkError
 from edged.formats import tflite
+from edged_backends.mcu import board as board_module
 from edged_backends.mcu.backend import McuBackend
 from edged_backends.mcu.board import Board
 from edged_backends.mcu.frame import Frames, frame
@@ -118,6 +121,23 @@ def test_a_program_for_the_slot_of_another_board() -> None:
         board.load({0x2000: bytes(100)})
 
 
+def test_flash_is_not_worn_out_by_programs_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(board_module, "monotonic", lambda: now)
+    peer = Peer(known(b"", other_address=0x3000))
+    board = board_of(peer)
+    board.identify()
+    images = [{0x1000: bytes([n]) * 50, 0x3000: bytes([n]) * 51} for n in range(3)]
+
+    for turn in range(board_module.ERASES_AN_HOUR):
+        board.load(images[turn % 3])
+    with pytest.raises(BackendError, match="too many programs take turns"):
+        board.load(images[board_module.ERASES_AN_HOUR % 3])
+    assert [kind for kind, _, _ in peer.asked].count(Kind.ERASE) == board_module.ERASES_AN_HOUR
+    now += 3601
+    board.load(images[board_module.ERASES_AN_HOUR % 3])
+
+
 def test_a_name_that_would_move_the_cursor() -> None:
     board = board_of(Peer(known(b"", board=b"a\x1b[31m\xff\r\nb", target=b"\x07cortex-m4")))
     found = board.identify()
@@ -174,3 +194,34 @@ def test_another_board_on_the_same_port_is_judged_anew(monkeypatch: pytest.Monke
     arena = 64
     assert backend.probe()
     assert "the board has 64" in backend.supports(node).reason
+
+
+def test_the_end_waits_for_no_load() -> None:
+    """Of half a minute, on a slow line."""
+    asked = threading.Event()
+
+    def answers(kind: int, seq: int, _body: bytes) -> bytes:
+        if kind == Kind.IDENTIFY:
+            return said(kind | REPLY, seq, identity(slot_bytes=1 << 20))
+        asked.set()
+        sleep(0.05)
+        return said(kind | REPLY, seq)
+
+    board = Board(lambda: Peer(answers), patience=5.0)  # type: ignore[arg-type,return-value]
+    board.identify()
+    failed: list[str] = []
+
+    def load() -> None:
+        try:
+            board.load(bytes(1 << 20))
+        except LinkError as error:
+            failed.append(error.message)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    assert asked.wait(10)
+    start = monotonic()
+    board.end()
+    thread.join(10)
+    assert monotonic() - start < 3.0
+    assert failed == ["the board is not used any more: edged ends"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from time import monotonic
 
 import numpy as np
 import pytest
 
+from edged.backend import YES, Delegate, PrepareContext, Subgraph, Support
 from edged.errors import BackendError, LinkError
+from edged.graph.partition import node_bytes
 from edged.runtime import recovery
 from edged.runtime.device import DeviceState
 from edged.runtime.entry import Entry
@@ -169,6 +172,18 @@ def test_a_device_that_cannot_make_its_part_ready_is_done_without(make_bench: Ma
     np.testing.assert_array_equal(got(session), expected(model, X))
 
 
+def test_a_device_takes_no_more_constants_than_it_has_room_for(make_bench: Make) -> None:
+    bench, _cpu, npu = _pair(make_bench)
+    model = chain()
+    held = [node_bytes(node) for node in model.main.nodes]
+    npu.memory_bytes = sum(held) - 1
+    entry = bench.load("m", model)
+    assert sorted(set(_devices(entry))) == ["cpu", "npu"]
+    assert any(
+        "npu refuses it: over its memory limit" in why for why in entry.current.partition.reason.values()
+    )
+
+
 def test_what_is_pinned_or_alone_is_refused_with_the_devices_words(make_bench: Make) -> None:
     bench, _cpu, npu = _pair(make_bench)
     npu.unready = BackendError("no compiler here")
@@ -210,3 +225,98 @@ def test_a_pinned_model_whose_first_load_met_a_failing_line_is_asked_for_again(
     npu.unready = None
     _until(lambda: bool(returned) and bench.devices[1].up)
     assert _devices(bench.load("m", model, pin={model.main.nodes[0].kind: "npu"})) == ["npu"]
+
+
+def test_a_probe_that_takes_its_time_holds_up_no_other_device(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two boards: one does not answer, the other one fails meanwhile. Nor does a probe begin while one is under way."""
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    monkeypatch.setattr(recovery, "PROBE_LIMIT", 0.1)
+    silent, other = FakeBackend("silent", microseconds=1), FakeBackend("other", microseconds=2)
+    bench = make_bench(FakeBackend("cpu", microseconds=100, trusted=True), silent, other)
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    def probe() -> Support:
+        asked.release()
+        answer.wait(20)
+        return YES
+
+    monkeypatch.setattr(silent, "probe", probe)
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    silent.switch.fail_next = 1
+    assert ask(bench, session).wait() is Code.OK
+    assert asked.acquire(timeout=10)
+    other.switch.fail_next, other.switch.well = 1, False
+    start = monotonic()
+    assert ask(bench, session).wait() is Code.OK
+    took = monotonic() - start
+    device = bench.devices[1]
+    _until(lambda: device.reason == "the probe has not ended for 0 s")
+    assert not asked.acquire(timeout=0.2)
+    answer.set()
+    _until(lambda: device.up)
+    assert took < 2.0
+
+
+def test_placing_a_model_on_a_slow_line_holds_up_no_other_device(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that is back is loaded for seconds; another one fails meanwhile."""
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.01)
+    slow, other = FakeBackend("slow", microseconds=200), FakeBackend("other", microseconds=200)
+    bench = make_bench(FakeBackend("cpu", microseconds=100, trusted=True), slow, other)
+    model = chain()
+    kind = model.main.nodes[0].kind
+    entry = bench.load("one", model, pin={kind: "slow"})
+    bench.load("two", model, pin={kind: "other"})
+    one, two = bench.open("one"), bench.open("two")
+    loading, loaded, prepare = threading.Event(), threading.Event(), slow.prepare
+
+    def load(ctx: PrepareContext, subgraph: Subgraph) -> Delegate:
+        loading.set()
+        loaded.wait(20)
+        return prepare(ctx, subgraph)
+
+    monkeypatch.setattr(slow, "prepare", load)
+    put(one, X)
+    put(two, X)
+    slow.switch.fail_next = 1
+    assert ask(bench, one).wait() is Code.OK
+    assert loading.wait(10)
+    other.switch.fail_next, other.switch.well = 1, False
+    start = monotonic()
+    assert ask(bench, two).wait() is Code.OK
+    took = monotonic() - start
+    assert ask(bench, one).wait() is Code.OK
+    loaded.set()
+    _until(lambda: _devices(entry) == ["slow"])
+    assert took < 2.0
+
+
+def test_a_device_that_fails_at_every_run_is_tried_less_and_less(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers probes, and its program crashes: a board that was told another target."""
+    monkeypatch.setattr(recovery, "FIRST_PROBE", 0.02)
+    bench, _cpu, npu = _pair(make_bench)
+    npu.switch.fail_next = 1 << 30
+    bench.load("m", chain())
+    session = bench.open("m")
+    put(session, X)
+    end = monotonic() + 1.5
+    while monotonic() < end:
+        assert ask(bench, session).wait() is Code.OK
+    device = bench.devices[1]
+    assert 3 <= device.counters.readmissions <= 8, "0.02, 0.04, 0.08, ... s and ticks between"
+    npu.switch.fail_next = 0
+    _until(lambda: device.up)
+    before = device.counters.runs
+    assert ask(bench, session).wait() is Code.OK
+    _until(lambda: ask(bench, session).wait() is Code.OK and device.counters.runs > before)
+    npu.switch.fail_next, readmissions, start = 1, device.counters.readmissions, monotonic()
+    assert ask(bench, session).wait() is Code.OK
+    _until(lambda: device.counters.readmissions > readmissions)
+    assert monotonic() - start < 0.5, "it has run meanwhile: this is another illness"
