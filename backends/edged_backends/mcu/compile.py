@@ -52,10 +52,10 @@ class Target:
     clang: tuple[str, ...]
 
 
-def _target(name: str, fpu: str, more: str = "") -> Target:
-    """`more`: features that zig does not count among the CPU's own."""
+def _target(name: str, fpu: str, features: str = "") -> Target:
+    """`features`: those that zig does not count among the CPU's own."""
     gcc = (f"-mcpu={name}", f"-mfpu={fpu}" if fpu else "", "-mfloat-abi=hard")
-    return Target(name, tuple(filter(None, gcc)), (f"-mcpu={name.replace('-', '_')}{more}",))
+    return Target(name, tuple(filter(None, gcc)), (f"-mcpu={name.replace('-', '_')}{features}",))
 
 
 TARGETS = {
@@ -66,7 +66,7 @@ TARGETS = {
         _target("cortex-m4", "fpv4-sp-d16"),
         _target("cortex-m7", "fpv5-sp-d16"),
         _target("cortex-m33", "fpv5-sp-d16", "+dsp"),
-        _target("cortex-m55", "", "+dsp+mve"),
+        _target("cortex-m55", "", "+dsp+mve_fp"),
     )
 }
 
@@ -94,6 +94,7 @@ class Compiler:
         hidden = (
             "-ffreestanding",
             "-fbuiltin",
+            "-ffp-contract=off",  # as gcc has it with -std=c99
             "-isystem",
             str(FREESTANDING),
             "-fno-sanitize=all",
@@ -152,28 +153,30 @@ class Programs:
     def get(self, files: Mapping[str, bytes], place: Place) -> bytes:
         """The bytes for `place`. `files`: name -> text of every source and header. BackendError with the
         compiler's own words, or when there is none."""
-        name = f"{digest(files, place)}.bin"
+        name, problems = f"{digest(files, place)}.bin", list[str]()
         for folder in self.folders:
-            found = self._read(folder / name)
+            found = self._read(folder / name, problems)
             if found:
                 return found
-        data = self._compile(files, place)
+        data = self._compile(files, place, problems)
         if self.folders:
             self._keep(self.folders[0] / name, data)
         return data
 
-    def _read(self, path: Path) -> bytes:
-        """The program in the file; b"" where there is none."""
+    def _read(self, path: Path, problems: list[str]) -> bytes:
+        """The program in the file; b"" where there is none, and where `problems` tell why it is not taken."""
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return b""
         except OSError as error:
-            self._log(f"{path} cannot be read: {error.strerror}")
+            problems.append(f"{path} cannot be read: {error.strerror}")
+            self._log(problems[-1])
             return b""
         program, kept = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
         if not program or hashlib.sha256(program).digest() != kept:
-            self._log(f"{path} is damaged: it is not what was compiled")
+            problems.append(f"{path} is damaged: it is not what was compiled")
+            self._log(problems[-1])
             return b""
         return program
 
@@ -184,6 +187,7 @@ class Programs:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            os.fchmod(handle, 0o644)  # to be delivered to other gateways, read by other users
             with os.fdopen(handle, "wb") as file:
                 file.write(data + hashlib.sha256(data).digest())
             os.replace(name, path)
@@ -192,11 +196,12 @@ class Programs:
             if name:
                 Path(name).unlink(missing_ok=True)
 
-    def _compile(self, files: Mapping[str, bytes], place: Place) -> bytes:
+    def _compile(self, files: Mapping[str, bytes], place: Place, problems: Sequence[str]) -> bytes:
         available = compilers() if self._available is None else self._available
         if not available:
+            why = "; ".join(problems) or "no compiled program was delivered with the model"
             raise BackendError(
-                "there is no compiler for boards, and no compiled program was delivered with the model",
+                f"there is no compiler for boards, and {why}",
                 remedy="apt-get install gcc-arm-none-eabi, or pip install ziglang",
             )
         try:
