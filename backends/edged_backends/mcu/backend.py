@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from edged.backend import (
     YES,
@@ -90,6 +90,7 @@ class McuDelegate(Delegate):
         return [
             *where,
             f"program {self.program_bytes} bytes, arena {made.arena_bytes} bytes; {', '.join(made.kernels)}",
+            *self._backend.turns(self.program_bytes),
         ]
 
 
@@ -109,6 +110,7 @@ class McuBackend(Backend):
         self.link = Link(fixed_us=MESSAGE_US, bytes_per_us=config.baud / BITS_PER_BYTE / 1e6)
         self._ticks_per_mac = FIRST_TICKS_PER_MAC
         self._measured = False
+        self._delegates: WeakSet[McuDelegate] = WeakSet()
         self._survey: WeakKeyDictionary[Node, Support] = WeakKeyDictionary()
         self._judged: tuple[str, int, int] | None = None  # what board the survey is of
         try:
@@ -148,8 +150,8 @@ class McuBackend(Backend):
             return no("it keeps state, which no other device could go on from if the board were lost")
         if any(True for _ in called(node)):
             return no("it calls other graphs of the model")
-        held, moved = (sum(t.nbytes for t in tensors if t.constant is c) for c in (True, False))
-        refusal = self._room(held, moved)
+        held = sum(t.nbytes for t in tensors if t.constant)
+        refusal = self._room(held, max((t.nbytes for t in tensors if not t.constant), default=0))
         if refusal:
             return no(refusal)
         try:
@@ -194,7 +196,17 @@ class McuBackend(Backend):
             if address
         }
         self.board.load(images)
-        return McuDelegate(subgraph, self, made, images)
+        delegate = McuDelegate(subgraph, self, made, images)
+        self._delegates.add(delegate)
+        return delegate
+
+    def turns(self, nbytes: int) -> Sequence[str]:
+        """What it costs that more programs than the board has slots for take turns on it."""
+        programs = len({tuple(d.images.values()) for d in self._delegates})
+        if programs <= (2 if self.identity.other_address else 1):
+            return ()
+        seconds = nbytes * BITS_PER_BYTE / self.config.baud
+        return (f"{programs} programs share the board: each turn loads this one again, which takes {seconds:.1f} s",)
 
     def _folders(self, cache: str) -> list[Path]:
         return [Path(folder) for folder in (cache, self.config.programs) if folder]

@@ -17,7 +17,7 @@ from edged.graph.evaluate import Evaluation
 from edged.graph.model import Model
 from edged.runtime.house import seeded
 from edged_backends.mcu import compile as compile_module
-from edged_backends.mcu.backend import McuBackend
+from edged_backends.mcu.backend import McuBackend, alone
 from edged_backends.mcu.rig.qemu import MACHINES, QemuBoard
 from support import boards
 
@@ -84,6 +84,19 @@ def test_so_does_one_that_zig_compiled(
 def small(tmp_path: Path) -> Iterator[QemuBoard]:
     with boards.rig("mps2-an386", tmp_path) as made:
         yield made
+
+
+def test_programs_that_take_turns_on_a_board_are_named(rig: QemuBoard, tmp_path: Path) -> None:
+    """As many as there are slots cost nothing; with one more, each turn loads its program again."""
+    backend, model = opened(rig), digits()
+    made = []
+    for node in [n for n in model.main.nodes if n.op in ("conv_2d", "fully_connected")][:3]:
+        made.append(backend.prepare(PrepareContext(cache_dir=str(tmp_path)), alone(node)))
+        shared = len(made) > (2 if backend.identity.other_address else 1)
+        assert any(f"{len(made)} programs share the board" in line for line in made[0].explain()) == shared
+    made.pop()
+    assert not any("3 programs" in line for line in made[0].explain())
+    backend.close()
 
 
 def test_it_refuses_with_reasons(small: QemuBoard) -> None:
