@@ -205,8 +205,8 @@ class McuBackend(Backend):
         programs = len({tuple(d.images.values()) for d in self._delegates})
         if programs <= (2 if self.identity.other_address else 1):
             return ()
-        seconds = nbytes * BITS_PER_BYTE / self.config.baud
-        return (f"{programs} programs share the board: each turn loads this one again, which takes {seconds:.1f} s",)
+        line = f"{nbytes * BITS_PER_BYTE / self.config.baud:.1f} s on the line"
+        return (f"{programs} programs share the board: each turn loads this one again, {line}",)
 
     def _folders(self, cache: str) -> list[Path]:
         return [Path(folder) for folder in (cache, self.config.programs) if folder]
