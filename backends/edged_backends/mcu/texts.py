@@ -14,6 +14,10 @@ $ends
 #define ${upper}_ARENA_BYTES $arena
 #define ${upper}_STATE_BYTES $state
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Sets the variables of a streaming model to their first values. */
 void ${name}_init(void *state);
 
@@ -22,6 +26,10 @@ void *${name}_tensor(void *arena, int which);
 
 /* Computes the outputs. 0, or a negative error: -1 for an arena that is not aligned. */
 int ${name}_run(void *arena, void *state);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
 """

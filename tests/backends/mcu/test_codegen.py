@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,19 @@ def test_the_folder_builds_by_itself(tmp_path: Path) -> None:
     assert [int(word) for word in said.split()] == want.reshape(-1).tolist()
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
+def test_a_program_in_cpp_links_it(tmp_path: Path) -> None:
+    write(generated(chain(layers=1), "generic", "small"), tmp_path)
+    subprocess.run(["make", "-s", "-C", str(tmp_path), "CC=gcc", "AR=ar"], check=True, timeout=120)
+    (tmp_path / "main.cc").write_text(
+        '#include "small.h"\n#include <cstdint>\nalignas(16) static uint8_t arena[SMALL_ARENA_BYTES], state[SMALL_STATE_BYTES + 1];\n'
+        "int main() { small_init(state); return small_run(arena, state); }\n"
+    )
+    program = str(tmp_path / "main")
+    subprocess.run(["g++", "-Wall", "-Wextra", "-Werror", "-o", program, str(tmp_path / "main.cc"), f"-L{tmp_path}", "-lsmall", "-lm"], check=True, timeout=60)
+    subprocess.run([program], check=True, timeout=10)
+
+
 @pytest.mark.parametrize(
     "target", ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
 )
@@ -180,7 +194,11 @@ def test_no_heap_no_recursion_no_function_pointers() -> None:
 
 @pytest.mark.parametrize(
     ("target", "name", "message"),
-    [("cortex-a7", "model", "no target"), ("cortex-m4", "2nd", "cannot begin names in C")],
+    [
+        ("cortex-a7", "model", "no target"),
+        ("cortex-m4", "2nd", "cannot begin names in C"),
+        ("cortex-m4", "string", "string.h is a header of C"),
+    ],
 )
 def test_what_cannot_be_asked_for(target: str, name: str, message: str) -> None:
     with pytest.raises(BackendError, match=message):
