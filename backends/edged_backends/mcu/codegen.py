@@ -34,10 +34,12 @@ TARGETS: Mapping[str, int] = {
 """CPUs, and the instruction sets whose kernels they run; `generic` is any C99 compiler's."""
 
 
-HEADERS = frozenset(
-    "assert complex ctype errno fenv float inttypes iso646 limits locale math program setjmp signal stdalign stdarg stdatomic stdbool "
-    "stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype arm_acle arm_mve".split()
-)
+HEADERS = frozenset({
+    "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math",
+    "program", "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio",
+    "stdlib", "stdnoreturn", "string", "tgmath", "threads", "time", "uchar", "wchar", "wctype", "arm_acle",
+    "arm_mve",
+})  # fmt: skip
 """Names that a model's header cannot have: those of C99 and C11, and of what the kernels include."""
 
 
@@ -65,7 +67,8 @@ def generate(
     if target not in TARGETS:
         raise BackendError(f"no target {target!r}", remedy=f"there are: {', '.join(TARGETS)}")
     if name in HEADERS:
-        raise BackendError(f"{name}.h is a header of C, which the model's would hide", remedy="choose another name")
+        why = f"{name}.h is a header of C, which the model's would hide"
+        raise BackendError(why, remedy="choose another name")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
         raise BackendError(f"{name!r} cannot begin names in C", remedy="use small letters, digits and _")
     program = assemble(subgraph, sources.catalogue(TARGETS[target]), threads=1)
