@@ -235,6 +235,12 @@ static void results(const edged_program *program, uint8_t *state) {
     say("]\r\n");
 }
 
+/* After each step. */
+static void watch(uint32_t step) {
+    (void)step;
+    board_watch();
+}
+
 /* Runs on what `db` loaded, `times` times. */
 static void repeat(uint32_t times, const edged_program *program, uint8_t *state) {
     for (; times; times--) {
@@ -243,7 +249,7 @@ static void repeat(uint32_t times, const edged_program *program, uint8_t *state)
             memcpy(program->tensor(board.arena, (int)i), from, program->bytes[i]);
         }
         board_watch();
-        if (program->run(board.arena, state) != 0) {
+        if (program->run_tapped(board.arena, state, watch) != 0) {
             say("e-[The program failed]\r\n");
             return;
         }
