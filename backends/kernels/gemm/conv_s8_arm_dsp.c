@@ -7,7 +7,6 @@
 #include "../fixedpoint.h"
 #include "../params.h"
 #include "../simd_dsp.h"
-#include "window.h"
 
 enum { PIXELS = 2, CHANNELS = 2, WORDS = 2 * PIXELS };
 
@@ -55,28 +54,9 @@ static void fill(int8_t *to, int8_t with, int32_t n) {
     }
 }
 
-/* The window of output pixel (y, x); outside the image lies the zero point. */
-static const int8_t *window_of(const edged_conv_s8_params *p, const int8_t *image, int32_t y, int32_t x, int8_t *room) {
-    const int32_t top = y * p->stride_h - p->pad_top, left = x * p->stride_w - p->pad_left;
-    const int8_t *at = image + ((ptrdiff_t)top * p->in_w + left) * p->in_pitch + p->in_first;
-    if (p->kernel_h == 1 && p->kernel_w == 1 && p->pad_top == 0 && p->pad_left == 0) return at;
-    const ptrdiff_t tap = (ptrdiff_t)p->dilation_w * p->in_pitch, line = (ptrdiff_t)p->dilation_h * p->in_w * p->in_pitch;
-    const int32_t joined = tap == p->in_c && left >= 0 && left + p->kernel_w <= p->in_w; /* a row of taps is one run */
-    int8_t *to = room;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++, at += line) {
-        const int32_t iy = top + ky * p->dilation_h, there = iy >= 0 && iy < p->in_h;
-        const int8_t *from = at;
-        for (int32_t kx = 0, run = joined && there ? p->kernel_w : 1; kx < p->kernel_w; kx += run, from += tap) {
-            const int32_t ix = left + kx * p->dilation_w, bytes = run * p->in_c;
-            if (there && ix >= 0 && ix < p->in_w)
-                copy(to, from, bytes);
-            else
-                fill(to, (int8_t)p->input_zero, bytes);
-            to += bytes;
-        }
-    }
-    return room;
-}
+#define COPY copy
+#define FILL fill
+#include "one_window.inc"
 
 /* Adds to `sums` (channel 0 of pixel 0 and 1, channel 1 of pixel 0 and 1) the products of `fours` times four of the depth; at least one. All fourteen
  * registers are in use: no compiler keeps them so. */
@@ -115,7 +95,7 @@ static __attribute__((noinline)) int32_t add_residual(const edged_conv_s8_params
     return edged_clamp(edged_wrapping_add(sum, p->zero3), p->add_min, p->add_max);
 }
 
-/* Two pixels (the second may be the first again), all channels of the band. */
+/* Where the outputs of two pixels go, of which the second may be the first again. */
 typedef struct pixel_pair {
     const edged_conv_s8_params *p;
     int8_t *out0, *out1;
@@ -134,6 +114,7 @@ static inline void finish(const pixel_pair *to, int32_t c, int32_t sum0, int32_t
     to->out0[c] = (int8_t)v0, to->out1[c] = (int8_t)v1;
 }
 
+/* All channels of the band. */
 static void two_pixels(const pixel_pair *to, void *const *operands, const uint32_t *pairs, const int32_t totals[PIXELS], const edged_band *b, int32_t fours) {
     const int32_t *bias = operands[3], *multiplier = operands[4];
     const int8_t *shift = operands[5], *weights = (const int8_t *)operands[2] + (ptrdiff_t)b->channel * fours * 4;

@@ -3,30 +3,10 @@
 #include "../abi.h"
 #include "../params.h"
 #include "../simd_mve.h"
-#include "window.h"
 
-/* The window of output pixel (y, x); outside the image lies the zero point. */
-static const int8_t *window_of(const edged_conv_s8_params *p, const int8_t *image, int32_t y, int32_t x, int8_t *room) {
-    const int32_t top = y * p->stride_h - p->pad_top, left = x * p->stride_w - p->pad_left;
-    const int8_t *at = image + ((ptrdiff_t)top * p->in_w + left) * p->in_pitch + p->in_first;
-    if (p->kernel_h == 1 && p->kernel_w == 1 && p->pad_top == 0 && p->pad_left == 0) return at;
-    const ptrdiff_t tap = (ptrdiff_t)p->dilation_w * p->in_pitch, line = (ptrdiff_t)p->dilation_h * p->in_w * p->in_pitch;
-    const int32_t joined = tap == p->in_c && left >= 0 && left + p->kernel_w <= p->in_w; /* a row of taps is one run */
-    int8_t *to = room;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++, at += line) {
-        const int32_t iy = top + ky * p->dilation_h, there = iy >= 0 && iy < p->in_h;
-        const int8_t *from = at;
-        for (int32_t kx = 0, run = joined && there ? p->kernel_w : 1; kx < p->kernel_w; kx += run, from += tap) {
-            const int32_t ix = left + kx * p->dilation_w, bytes = run * p->in_c;
-            if (there && ix >= 0 && ix < p->in_w)
-                edged_copy(to, from, bytes);
-            else
-                edged_fill(to, (int8_t)p->input_zero, bytes);
-            to += bytes;
-        }
-    }
-    return room;
-}
+#define COPY edged_copy
+#define FILL edged_fill
+#include "one_window.inc"
 
 /* A run of channels of one vector. channels_of reads it word by word, and uses it up. */
 typedef struct channels {
