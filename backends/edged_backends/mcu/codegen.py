@@ -38,9 +38,15 @@ HEADERS = frozenset({
     "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math",
     "program", "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio",
     "stdlib", "stdnoreturn", "string", "tgmath", "threads", "time", "uchar", "wchar", "wctype", "arm_acle",
-    "arm_mve",
+    "arm_mve", "features",
 })  # fmt: skip
-"""Names that a model's header cannot have: those of C99 and C11, and of what the kernels include."""
+"""Names that a model's header cannot have: C's, of what the kernels include, and of what glibc's include."""
+
+TAKEN = {
+    **dict.fromkeys(("all", "clean", "help", "install", "package", "test"), "is a target of CMake's own"),
+    **dict.fromkeys(("c", "m"), "would name a library that hides the compiler's own"),
+}
+"""Names that a library cannot have, and why."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ def generate(
     if name in HEADERS:
         why = f"{name}.h is a header of C, which the model's would hide"
         raise BackendError(why, remedy="choose another name")
+    if name in TAKEN:
+        raise BackendError(f"{name!r} {TAKEN[name]}", remedy="choose another name")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
         raise BackendError(f"{name!r} cannot begin names in C", remedy="use small letters, digits and _")
     program = assemble(subgraph, sources.catalogue(TARGETS[target]), threads=1)

@@ -198,6 +198,9 @@ def test_no_heap_no_recursion_no_function_pointers() -> None:
         ("cortex-a7", "model", "no target"),
         ("cortex-m4", "2nd", "cannot begin names in C"),
         ("cortex-m4", "string", "string.h is a header of C"),
+        ("cortex-m4", "features", "features.h is a header of C"),
+        ("cortex-m4", "all", "'all' is a target of CMake"),
+        ("cortex-m4", "m", "'m' would name a library that hides"),
     ],
 )
 def test_what_cannot_be_asked_for(target: str, name: str, message: str) -> None:
