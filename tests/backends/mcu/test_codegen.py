@@ -187,11 +187,6 @@ def test_the_same_model_gives_the_same_files() -> None:
     assert generated(chain(), "cortex-m4").files == generated(chain(), "cortex-m4").files
 
 
-def test_no_heap_no_recursion_no_function_pointers() -> None:
-    text = generated(chain(), "cortex-m4").files["model.c"].decode()
-    assert not {"malloc", "free(", "(*"} & set(text.split())
-
-
 @pytest.mark.parametrize(
     ("target", "name", "message"),
     [
