@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -33,8 +33,10 @@ def shared_maps() -> int:
     return sum("edged-slots" in line for line in Path("/proc/self/maps").read_text().splitlines())
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = monotonic() + seconds
     while not condition():
+        assert monotonic() < end, f"not within {seconds:g} s"
         sleep(0.002)
 
 

@@ -130,7 +130,7 @@ class Proxy:
 
     def _loop(self) -> None:
         while not self._closed:
-            with selectors.DefaultSelector() as wait:
+            with selectors.PollSelector() as wait:  # (needs no descriptor: others may be counting theirs)
                 with self._lock:
                     master, board = self._master, self._board
                     pause = self._register(wait, master, board)
