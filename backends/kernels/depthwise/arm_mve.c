@@ -31,7 +31,7 @@ typedef struct edged_sums {
     int32x4_t even, odd;
 } edged_sums;
 
-/* Adds the taps of one row, `columns` of them. gcc 12 makes a loop of this that is twice as long. (Nothing that it reads is written in this file.) */
+/* Adds the taps of one row, `columns` of them. gcc 12 makes a loop of this that is twice as long. */
 static inline edged_sums taps_of_row(edged_sums s, const int8_t *from, ptrdiff_t tap, const int8_t *w, ptrdiff_t weight_tap, int32_t columns, int32_t zero,
                                      int32_t weight_zero) {
     __asm__ volatile("dls         lr, %[columns]\n"
@@ -49,7 +49,7 @@ static inline edged_sums taps_of_row(edged_sums s, const int8_t *from, ptrdiff_t
                      "le          lr, 1b\n"
                      : [even] "+w"(s.even), [odd] "+w"(s.odd), [from] "+l"(from), [w] "+l"(w)
                      : [tap] "r"(tap), [weight_tap] "r"(weight_tap), [columns] "r"(columns), [zero] "r"(zero), [weight_zero] "r"(weight_zero)
-                     : "q0", "q1", "q2", "lr");
+                     : "q0", "q1", "q2", "lr", "memory");
     return s;
 }
 
