@@ -21,8 +21,8 @@ from edged.errors import BackendError
 from edged.graph.model import Model, Tensor
 from edged_backends.assemble import assemble
 from edged_backends.mcu import sources, texts
-from edged_backends.mcu.first import first_values, statement
 from edged_backends.mcu.layout import Layout, kernel_steps, lay_out
+from edged_backends.mcu.variables import first_values, statement
 from edged_backends.operands import Space, anchor
 from edged_backends.program import KernelStep, Program
 

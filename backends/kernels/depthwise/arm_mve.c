@@ -31,21 +31,26 @@ typedef struct edged_sums {
     int32x4_t even, odd;
 } edged_sums;
 
-/* Adds the taps of one row, `columns` of them. gcc 12 makes a loop of this that is twice as long. */
+/* Assembly of one tap: q2 and q0 are what it adds. gcc 12 makes loops of this that are twice as long. */
+#define TAP(take_weight_zero)              \
+    "vldrb.s16   q0, [%[from]]\n"          \
+    "vldrb.s16   q1, [%[w]]\n"             \
+    "vsub.i16    q0, q0, %[zero]\n"        \
+    take_weight_zero                       \
+    "vmullb.s16  q2, q0, q1\n"             \
+    "vmullt.s16  q0, q0, q1\n"             \
+    "vadd.i32    %q[even], %q[even], q2\n" \
+    "vadd.i32    %q[odd], %q[odd], q0\n"
+
+#define NEXT                                 \
+    "add         %[from], %[from], %[tap]\n" \
+    "add         %[w], %[w], %[weight_tap]\n"
+
+/* Adds the taps of one row, `columns` of them. */
 static inline edged_sums taps_of_row(edged_sums s, const int8_t *from, ptrdiff_t tap, const int8_t *w, ptrdiff_t weight_tap, int32_t columns, int32_t zero,
                                      int32_t weight_zero) {
     __asm__ volatile("dls         lr, %[columns]\n"
-                     "1:\n"
-                     "vldrb.s16   q0, [%[from]]\n"
-                     "vldrb.s16   q1, [%[w]]\n"
-                     "add         %[from], %[from], %[tap]\n"
-                     "vsub.i16    q0, q0, %[zero]\n"
-                     "vsub.i16    q1, q1, %[weight_zero]\n"
-                     "add         %[w], %[w], %[weight_tap]\n"
-                     "vmullb.s16  q2, q0, q1\n"
-                     "vmullt.s16  q0, q0, q1\n"
-                     "vadd.i32    %q[even], %q[even], q2\n"
-                     "vadd.i32    %q[odd], %q[odd], q0\n"
+                     "1:\n" TAP("vsub.i16    q1, q1, %[weight_zero]\n") NEXT
                      "le          lr, 1b\n"
                      : [even] "+w"(s.even), [odd] "+w"(s.odd), [from] "+l"(from), [w] "+l"(w)
                      : [tap] "r"(tap), [weight_tap] "r"(weight_tap), [columns] "r"(columns), [zero] "r"(zero), [weight_zero] "r"(weight_zero)
@@ -53,20 +58,44 @@ static inline edged_sums taps_of_row(edged_sums s, const int8_t *from, ptrdiff_t
     return s;
 }
 
+/* Adds the taps of `rows` rows (at least one), each `taps`, of weights whose zero point is 0. `line` and `weight_line`: from a row's last tap to the
+ * next row's first. */
+#define ROWS_OF(name, taps)                                                                                                               \
+    static inline edged_sums name(edged_sums s, const int8_t *from, ptrdiff_t tap, ptrdiff_t line, const int8_t *w, ptrdiff_t weight_tap, \
+                                  ptrdiff_t weight_line, int32_t rows, int32_t zero) {                                                    \
+        __asm__ volatile("dls         lr, %[rows]\n"                                                                                      \
+                         "1:\n" taps "add         %[from], %[from], %[line]\n"                                                            \
+                         "add         %[w], %[w], %[weight_line]\n"                                                                       \
+                         "le          lr, 1b\n"                                                                                           \
+                         : [even] "+w"(s.even), [odd] "+w"(s.odd), [from] "+l"(from), [w] "+l"(w)                                         \
+                         : [tap] "r"(tap), [weight_tap] "r"(weight_tap), [line] "r"(line), [weight_line] "r"(weight_line),                \
+                           [rows] "r"(rows), [zero] "r"(zero)                                                                             \
+                         : "q0", "q1", "q2", "lr", "memory");                                                                             \
+        return s;                                                                                                                         \
+    }
+
+ROWS_OF(rows_of_two, TAP("") NEXT TAP(""))
+ROWS_OF(rows_of_three, TAP("") NEXT TAP("") NEXT TAP(""))
+
 /* What eight_channels needs of a layer, apart from its parameters: the compiler must take any int8 that is stored for one of those. */
 typedef struct octet {
     const int32_t *bias, *multiplier;
     const int8_t *shift;
-    ptrdiff_t tap, weight_tap, line, weight_line;
+    ptrdiff_t tap, weight_tap, line, weight_line, next_line, next_weight_line; /* next_: from a row's last tap */
     int32_t rows, columns, zero, weight_zero, output_zero, low, high;
 } octet;
 
 /* Channels c .. c + 7 of one pixel, of a layer without a multiplier. `in` is the input at the first tap that counts, `w` the weights of that one; both at c. */
-static inline void eight_channels(const octet *o, const int8_t *in, const int8_t *w, int32_t c, int8_t *out) {
+static inline void eight_channels(const octet *o, int32_t width, const int8_t *in, const int8_t *w, int32_t c, int8_t *out) {
     const int32x4x2_t bias = vld2q_s32(o->bias + c);
     edged_sums s = {bias.val[0], bias.val[1]};
-    for (int32_t rows = o->rows; rows > 0; rows--, in += o->line, w += o->weight_line)
-        s = taps_of_row(s, in, o->tap, w, o->weight_tap, o->columns, o->zero, o->weight_zero);
+    if (width == 3)
+        s = rows_of_three(s, in, o->tap, o->next_line, w, o->weight_tap, o->next_weight_line, o->rows, o->zero);
+    else if (width == 2)
+        s = rows_of_two(s, in, o->tap, o->next_line, w, o->weight_tap, o->next_weight_line, o->rows, o->zero);
+    else
+        for (int32_t rows = o->rows; rows > 0; rows--, in += o->line, w += o->weight_line)
+            s = taps_of_row(s, in, o->tap, w, o->weight_tap, o->columns, o->zero, o->weight_zero);
     const int32x4x2_t multiplier = vld2q_s32(o->multiplier + c);
     const int16x8_t shift = vldrbq_s16(o->shift + c);
     s.even = edged_clamp_4(vaddq_n_s32(edged_requantise_4(s.even, multiplier.val[0], vmovlbq_s16(shift)), o->output_zero), o->low, o->high);
@@ -93,7 +122,14 @@ void dw_s8_4c_mve(const void *params, void *const *operands, const edged_task *t
             const int8_t *from = in + first * p->channels, *w = (const int8_t *)operands[2] + (ptrdiff_t)(taps.y0 * p->kernel_w + taps.x0) * out_c;
             o.columns = taps.x1 - taps.x0, o.rows = o.columns > 0 ? taps.y1 - taps.y0 : 0;
             int32_t c = 0;
-            for (; c < eights; c += 8) eight_channels(&o, from + c, w + c, c, out + c);
+            const int32_t width = o.rows > 0 && p->weight_zero == 0 ? o.columns : 0;
+            o.next_line = o.line - (o.columns - 1) * o.tap, o.next_weight_line = o.weight_line - (o.columns - 1) * o.weight_tap;
+            if (width == 3)
+                for (; c < eights; c += 8) eight_channels(&o, 3, from + c, w + c, c, out + c);
+            else if (width == 2)
+                for (; c < eights; c += 8) eight_channels(&o, 2, from + c, w + c, c, out + c);
+            else
+                for (; c < eights; c += 8) eight_channels(&o, 0, from + c, w + c, c, out + c);
             for (; c < out_c; c += 4) {
                 const mve_pred16_t there = vctp32q((uint32_t)(out_c - c));
                 int32x4_t v = four_channels(p, operands, &taps, in, c, there);

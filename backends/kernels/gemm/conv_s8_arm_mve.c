@@ -12,7 +12,7 @@
 typedef struct channels {
     const int8_t *shift;
     int8_t *out;
-    int32_t offset, zero, low, high, left; /* offset: taken from each sum; left: channels still to come */
+    int32_t offset, zero, low, high, left; /* offset: added to each sum; left: channels still to come */
     const int32_t *bias, *multiplier;
     const int8_t *weights;
     int32_t depth;
@@ -36,10 +36,10 @@ static __attribute__((naked, noinline)) void channels_of(const int8_t *a __attri
             "add          r7, r2, r3\n"
             "add          r9, r7, r3\n"
             "add          r11, r9, r3\n"
-            "mov          r4, #0\n"
-            "mov          r6, #0\n"
-            "mov          r8, #0\n"
-            "mov          r10, #0\n"
+            "ldr          r4, [r1, #8]\n"     /* offset */
+            "mov          r6, r4\n"
+            "mov          r8, r4\n"
+            "mov          r10, r4\n"
             "dlstp.8      lr, r12\n"
             "mov          r12, r0\n"
             "2:\n"
@@ -59,14 +59,13 @@ static __attribute__((naked, noinline)) void channels_of(const int8_t *a __attri
             "vmov.32      q0[3], r10\n"
             "ldrd         r4, r6, [r1]\n"      /* shift, out */
             "ldrd         r5, r7, [r1, #28]\n" /* bias, multiplier */
-            "ldrd         r8, r10, [r1, #8]\n" /* offset, zero */
+            "ldr          r8, [r1, #12]\n"    /* zero */
             "ldr          r11, [r1, #24]\n"    /* left */
             "vctp.32      r11\n"
             "vpsttt\n"
             "vldrwt.u32   q1, [r5], #16\n"
             "vldrwt.u32   q2, [r7], #16\n"
             "vldrbt.s32   q3, [r4], #4\n"
-            "vsub.i32     q0, q0, r8\n"
             "vadd.i32     q0, q0, q1\n"
             "vmax.s32     q1, q3, q6\n"
             "vmin.s32     q3, q3, q6\n"
@@ -76,7 +75,7 @@ static __attribute__((naked, noinline)) void channels_of(const int8_t *a __attri
             "vshr.s32     q1, q1, #31\n"
             "vqadd.s32    q0, q0, q1\n"
             "vrshl.s32    q0, q0, q3\n"
-            "vadd.i32     q0, q0, r10\n"
+            "vadd.i32     q0, q0, r8\n"
             "vmax.s32     q0, q0, q4\n"
             "vmin.s32     q0, q0, q5\n"
             "vpst\n"
@@ -134,7 +133,7 @@ void conv_s8_1x4_mve(const void *params, void *const *operands, const edged_task
                 const ptrdiff_t pixel = (((ptrdiff_t)b.image * p->out_h + y) * p->out_w + x) * p->out_pitch + p->out_first;
                 int8_t *out = (int8_t *)operands[0] + pixel;
                 const int8_t *a = window_of(p, image, y, x, task->scratch);
-                layer.offset = p->weight_zero ? p->weight_zero * edged_sum(a, layer.depth) : 0;
+                layer.offset = p->weight_zero ? -p->weight_zero * edged_sum(a, layer.depth) : 0;
                 if (!residual) {
                     some_channels(a, &layer, operands, b.channel, b.channel_end - b.channel, out + b.channel);
                     continue;
@@ -155,7 +154,7 @@ void fc_s8_1x4_mve(const void *params, void *const *operands, const edged_task *
     channels layer = {.zero = p->output_zero, .low = p->act_min, .high = p->act_max, .depth = p->depth};
     for (int32_t m = 0; m < p->rows; m++) {
         const int8_t *a = (const int8_t *)operands[1] + (ptrdiff_t)m * p->depth;
-        layer.offset = p->weight_zero ? p->weight_zero * edged_sum(a, p->depth) : 0;
+        layer.offset = p->weight_zero ? -p->weight_zero * edged_sum(a, p->depth) : 0;
         some_channels(a, &layer, operands, first, end - first, (int8_t *)operands[0] + (ptrdiff_t)m * p->out_c + first);
     }
 }
