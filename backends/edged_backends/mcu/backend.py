@@ -106,6 +106,7 @@ class McuBackend(Backend):
             partial(Port, config.port, config.baud),
             patience=config.patience_seconds,
             run_seconds=config.run_seconds,
+            bytes_per_second=config.baud / BITS_PER_BYTE,
         )
         self.link = Link(fixed_us=MESSAGE_US, bytes_per_us=config.baud / BITS_PER_BYTE / 1e6)
         self._ticks_per_mac = FIRST_TICKS_PER_MAC

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 from secrets import randbelow
 from threading import RLock
 from time import monotonic
@@ -20,11 +21,12 @@ from zlib import crc32
 
 from edged.errors import BackendError, LinkError
 from edged_backends.mcu import messages
-from edged_backends.mcu.link import Booted, Link, Lost, Refused, Replied
+from edged_backends.mcu.link import MAX_FRAME, Booted, Link, Lost, Refused, Replied
 from edged_backends.mcu.messages import ANY_BOOT, SLOT_AREA, Identity, Kind
 from edged_backends.mcu.port import Port
 
 LEAST_CHUNK, FIRST_CHUNK = 16, 256
+CHUNK_SECONDS = 0.25  # on the line, at most: a slow line is not held up for longer by one chunk
 TRIES = 2  # of a chunk, before it is cut in halves
 ENDLESS = 1 << 30  # of what cannot be cut: the same sequence number until the board counts as gone
 GROW_AFTER = 24  # chunks in a row that needed no second sending
@@ -52,11 +54,16 @@ def _nothing(_body: bytes) -> None:
 
 
 class Board:
-    """The board behind `open_port`. `patience`: seconds without any answer before it counts as gone;
-    `run_seconds`: what a run may take beside that."""
+    """The board behind `open_port`. `patience`: seconds without any answer, beside those that the line takes
+    at `bytes_per_second`, before it counts as gone; `run_seconds`: what a run may take beside that."""
 
     def __init__(
-        self, open_port: Callable[[], Port], *, patience: float = 3.0, run_seconds: float = 10.0
+        self,
+        open_port: Callable[[], Port],
+        *,
+        patience: float = 3.0,
+        run_seconds: float = 10.0,
+        bytes_per_second: float = inf,
     ) -> None:
         self.identity: Identity | None = None
         self.loaded = b""
@@ -64,8 +71,10 @@ class Board:
         self.spoken = messages.OLDEST, messages.NEWEST
         self._open_port = open_port
         self._port: Port | None = None
-        self._link = Link(seq=randbelow(1 << 16))  # answers to an earlier process are to be stale
-        self._chunk = FIRST_CHUNK
+        seq = randbelow(1 << 16)  # answers to an earlier process are to be stale
+        self._link = Link(seq=seq, bytes_per_second=bytes_per_second)
+        self._most = max(LEAST_CHUNK, int(min(CHUNK_SECONDS * bytes_per_second, MAX_FRAME)))
+        self._chunk = min(FIRST_CHUNK, self._most)
         self._calm = 0
         self._erased: deque[float] = deque()  # when, within the last hour
         self._ended = False
@@ -265,7 +274,8 @@ class Board:
             while waiting and len(asked) < 2 * link.window:
                 job = waiting.popleft()
                 tries = TRIES if job.part else ENDLESS
-                asked[link.send(job.kind, job.body, now, tries=tries)] = job
+                answer = job.size if job.kind is Kind.READ else messages.ANSWERS.get(job.kind, 0)
+                asked[link.send(job.kind, job.body, now, tries=tries, answer=answer)] = job
             data = link.data_to_send()
             if data:
                 port.write(data, self.patience)
@@ -278,8 +288,8 @@ class Board:
                 if isinstance(event, Replied):
                     heard, arrived = now, 0
                 self._event(event, asked, waiting, greeted)
-            limit = self.patience + max((job.patience for job in asked.values()), default=0.0)
-            if now - heard > limit:
+            work = max((job.patience for job in asked.values()), default=0.0)
+            if now - heard > self.patience + link.line_seconds + work:
                 raise _silence(now - heard, arrived)
 
     def _event(
@@ -309,7 +319,7 @@ class Board:
         job.done(event.body)
         self._calm += 1
         if self._calm >= GROW_AFTER and self.identity is not None:
-            self._chunk = max(LEAST_CHUNK, min(2 * self._chunk, self.identity.frame_bytes // 2))
+            self._chunk = max(LEAST_CHUNK, min(2 * self._chunk, self._most, self.identity.frame_bytes // 2))
             self._calm = 0
 
     def _pieces(self, job: _Job) -> list[_Job]:

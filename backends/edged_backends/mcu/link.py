@@ -4,18 +4,23 @@ come in, bytes and events go out.
 A reply is recognised by its sequence number and its board's life; one that nobody waits for any more (a stale
 one) is counted and dropped. `window` requests are under way at once. A request that stays unanswered `tries`
 times is given up as `Lost`; whoever sent it decides whether to ask again, in smaller pieces perhaps.
+
+A request is due when the line had time for it, its answer and all that is under way, and the board for four
+times what answers took of late.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 from edged_backends.mcu.frame import Frames, frame
 from edged_backends.mcu.messages import ANY_BOOT, ERROR, HEADER, HELLO, NEWEST, REPLY, Kind
 
 MAX_FRAME = 4096
 FIRST_WAIT, LEAST_WAIT, MOST_WAIT = 0.25, 0.03, 1.0
+AROUND = HEADER.size + 8  # bytes of a reply beside its body: header, CRC, COBS, zero
 WORK = frozenset({Kind.RUN, Kind.STATS, Kind.SEAL, Kind.ERASE})
 """Requests whose time is the work's, not the line's."""
 
@@ -64,6 +69,7 @@ class _Asked:
     kind: Kind
     bytes: bytes
     tries: int
+    answer: int
     sent: float = 0.0
     due: float = 0.0
     times: int = 0
@@ -85,8 +91,9 @@ class Link:
     """One line. `boot` goes into every request (ANY_BOOT: the board does not care), and so does `version`,
     which both sides speak."""
 
-    def __init__(self, window: int = 4, seq: int = 0) -> None:
+    def __init__(self, window: int = 4, seq: int = 0, bytes_per_second: float = inf) -> None:
         self.window = window
+        self.bytes_per_second = bytes_per_second
         self.boot = ANY_BOOT
         self.version = NEWEST
         self.counts = Counts()
@@ -113,12 +120,17 @@ class Link:
         """When handle_timer is due; None when nothing is under way."""
         return min((asked.due for asked in self._flying.values()), default=None)
 
-    def send(self, kind: Kind, body: bytes, now: float, *, tries: int = 4) -> int:
-        """Asks; the sequence number by which events name it."""
+    @property
+    def line_seconds(self) -> float:
+        """What the line takes for all that is under way, there and back."""
+        return sum(len(a.bytes) + a.answer for a in self._flying.values()) / self.bytes_per_second
+
+    def send(self, kind: Kind, body: bytes, now: float, *, tries: int = 4, answer: int = 0) -> int:
+        """Asks; the sequence number by which events name it. `answer`: bytes that the reply will have."""
         self._next = (self._next + 1) & 0xFFFF
         seq = self._next
         content = HEADER.pack(self.version, kind, seq, self.boot) + body
-        self._waiting.append(_Asked(seq, kind, frame(content), tries))
+        self._waiting.append(_Asked(seq, kind, frame(content), tries, answer + AROUND))
         self._fill(now)
         return seq
 
@@ -168,7 +180,7 @@ class Link:
         asked.times += 1
         asked.sent = now
         asked.order = self.counts.sent
-        asked.due = now + min(MOST_WAIT, self._wait * asked.times * len(self._flying))
+        asked.due = now + self.line_seconds + min(MOST_WAIT, self._wait * asked.times * len(self._flying))
         self.counts.sent += 1
         self._out += asked.bytes
 

@@ -67,6 +67,12 @@ VERSIONS = struct.Struct("<BB")
 IDENTITY = struct.Struct("<16s16sIIIIIIIHBBIIII32s32s32s")
 SLOT_AREA = 0xFFFF
 TAPS = 250
+ANSWERS = {
+    Kind.IDENTIFY: 2 * (VERSIONS.size + IDENTITY.size),  # a greeting may come before it
+    Kind.RUN: RAN.size,
+    Kind.STATS: RAN.size + 4 * TAPS,
+}
+"""Bytes of an answer's body at most, of those that have one; READ's has what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

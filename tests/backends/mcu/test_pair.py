@@ -40,6 +40,7 @@ class Wire:
     stalls: float = 0.0
     """Chance that what the board says waits for seconds; it arrives afterwards, when nobody waits for it."""
     now: float = 1.0
+    bytes_per_second: float = 100_000
     seen: dict[str, int] = field(default_factory=lambda: {"resets": 0, "stalls": 0, "faults": 0, "bytes": 0})
 
     def __post_init__(self) -> None:
@@ -97,7 +98,8 @@ class Wire:
         when = max(self.now, queue[-1][0] if queue else 0.0) + wait
         while made:
             cut = self.roll.choice((len(made), len(made), self.roll.randrange(1, len(made) + 1)))
-            when += self.roll.choice((0.0, 0.0002, 0.002)) + cut / 100_000
+            cut = min(cut, max(1, int(self.bytes_per_second / 20)))
+            when += self.roll.choice((0.0, 0.0002, 0.002)) + cut / self.bytes_per_second
             queue.append((when, made[:cut]))
             made = made[cut:]
 
@@ -172,3 +174,14 @@ def test_a_quiet_wire_has_no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
         board = Board(lambda: wire, patience=2.0)  # type: ignore[arg-type,return-value]
         assert all(play(board, wire, jobs(machine, roll), 500))
     assert (board.link.counts.resent, board.link.counts.stale, board.link.damaged) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("baud", [300, 1200, 9600])
+def test_a_slow_line_is_given_its_time(baud: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    roll = random.Random(baud)
+    with paced_board.PacedBoard(paced_board.build(demo())) as machine:
+        wire = Wire(machine, roll, Faults(), bytes_per_second=baud / 10)
+        monkeypatch.setattr(board_module, "monotonic", wire.monotonic)
+        board = Board(lambda: wire, patience=2.0, bytes_per_second=baud / 10)  # type: ignore[arg-type,return-value]
+        assert all(play(board, wire, jobs(machine, roll), 300))
+    assert (board.link.counts.resent, board.link.counts.stale) == (0, 0)
