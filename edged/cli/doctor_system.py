@@ -86,20 +86,28 @@ def sockets(config: Config) -> Iterator[Finding]:
 
 
 def serial(config: Config) -> Iterator[Finding]:
-    """Serial lines that are configured, or that boards seem to hang on."""
-    named = [mcu.port for mcu in config.mcu if mcu.port]
+    """Serial lines that are configured, or that boards seem to hang on: one finding each, however many names
+    it has."""
+    named = {mcu.port for mcu in config.mcu if mcu.port}
+    lines: dict[str, list[str]] = {}
     for port in sorted({*named, *(p for pattern in SERIAL for p in glob.glob(pattern))}):
-        if not os.path.exists(port):
-            yield Finding(f"port {port}", False, "[[mcu]] names it, and it is not there",
-                          "plug the board in; `ls /dev/serial/by-id` shows what is")  # fmt: skip
-            continue
-        if not stat.S_ISCHR(os.stat(port).st_mode):
-            yield Finding(f"port {port}", port not in named, "is no serial port", "correct [[mcu]] port")
-            continue
-        allowed = os.access(port, os.R_OK | os.W_OK)
-        remedy = f"sudo usermod -aG dialout {_user()}; then log in again"
-        seen = "can be opened" if allowed else "this user may not open it"
-        yield Finding(f"port {port}", allowed or port not in named, seen, "" if allowed else remedy)
+        lines.setdefault(os.path.realpath(port), []).append(port)
+    for names in lines.values():
+        port = min(names, key=lambda name: (name not in named, not name.startswith("/dev/edged/")))
+        others = [name for name in names if name != port]
+        yield _port(port, named, f" ({', '.join(others)})" if others else "")
+
+
+def _port(port: str, named: set[str], others: str) -> Finding:
+    if not os.path.exists(port):
+        return Finding(f"port {port}", False, "[[mcu]] names it, and it is not there",
+                       "plug the board in; `ls /dev/serial/by-id` shows what is")  # fmt: skip
+    if not stat.S_ISCHR(os.stat(port).st_mode):
+        return Finding(f"port {port}", port not in named, "is no serial port", "correct [[mcu]] port")
+    allowed = os.access(port, os.R_OK | os.W_OK)
+    remedy = f"sudo usermod -aG dialout {_user()}; then log in again"
+    seen = "can be opened" if allowed else "this user may not open it"
+    return Finding(f"port {port}{others}", allowed or port not in named, seen, "" if allowed else remedy)
 
 
 def clock(_config: Config) -> Iterator[Finding]:

@@ -41,6 +41,14 @@ def test_a_board_that_is_not_there(tmp_path: Path) -> None:
     assert "plug the board in" in finding.remedy
 
 
+def test_a_port_of_several_names_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to("/dev/null")
+    monkeypatch.setattr(doctor_system, "SERIAL", (f"{tmp_path}/*",))
+    (finding,) = doctor_system.serial(Config(mcu=(McuConfig(port=str(tmp_path / "b")),)))
+    assert (finding.what, finding.ok) == (f"port {tmp_path / 'b'} ({tmp_path / 'a'})", True)
+
+
 def test_a_port_that_is_a_file_or_not_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     config = Config(mcu=(McuConfig(port=str(tmp_path / "file")), McuConfig(name="none")))
